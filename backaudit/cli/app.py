@@ -1,0 +1,132 @@
+"""The list of commands, and the one place where an error becomes a message and an exit code."""
+
+import inspect
+import logging
+import re
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+
+from backaudit.cli.exits import ExitCode
+from backaudit.cli.messages import logged_to_standard_error, say
+from backaudit.cli.options import DoctorOptions, RulesOptions, ScanOptions
+from backaudit.core.errors import BackauditError, OutputError, SettingError
+
+log = logging.getLogger(__name__)
+
+app = typer.Typer(
+    name="backaudit",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"backaudit {version('backaudit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _backaudit(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Audit image classifiers for backdoors.
+
+    Looks for evidence that a trained model obeys a hidden trigger. Start with:
+
+      backaudit scan model.pt --clean ./samples
+
+    Nothing in a checkpoint is executed. No model is ever called safe.
+    """
+
+
+def _command(options: type, module: str) -> Callable[..., None]:
+    """Make a command whose options are a dataclass's fields and whose work is ``module.run``."""
+
+    def command(debug: bool, **given: Any) -> None:
+        def work() -> int:
+            # Only here: the command's module imports torch, which help must not wait for.
+            code: int = import_module(f"backaudit.cli.{module}").run(options(debug=debug, **given))
+            return code
+
+        with logged_to_standard_error(wanted=debug):
+            code = guarded(work, debug=debug)
+        raise typer.Exit(code)
+
+    # The terminal wraps paragraphs by itself; the line ends of the source would stay otherwise.
+    command.__doc__ = re.sub(r"(?<!\n)\n(?![\n ])", " ", inspect.getdoc(options) or "")
+    command.__annotations__ = {}
+    command.__signature__ = inspect.signature(options)  # type: ignore[attr-defined]
+    return command
+
+
+def guarded(work: Callable[[], int], *, debug: bool) -> int:
+    """Do a command's work; what goes wrong is a paragraph and an exit code, never 0 or 1."""
+    try:
+        return work()
+    except KeyboardInterrupt:
+        return _interrupted()
+    except BackauditError as error:
+        log.debug("stopped", exc_info=True)
+        if _during_interrupt(error):
+            return _interrupted()
+        say(f"backaudit: {error}")
+        usage = isinstance(error, SettingError | OutputError)
+        return ExitCode.USAGE if usage else ExitCode.NOT_AUDITED
+    except Exception as error:
+        log.debug("stopped", exc_info=True)
+        if _during_interrupt(error):
+            return _interrupted()
+        say(f"backaudit: {_explain(error, debug=debug)}")
+        return ExitCode.NOT_AUDITED
+
+
+def _interrupted() -> ExitCode:
+    say("backaudit: interrupted; there is no verdict and no half-written file")
+    return ExitCode.INTERRUPTED
+
+
+def _during_interrupt(error: BaseException) -> bool:
+    """Whether Ctrl-C came first, and cleaning up after it raised the error."""
+    context = error.__context__
+    return context is not None and (
+        isinstance(context, KeyboardInterrupt) or _during_interrupt(context)
+    )
+
+
+def _explain(error: Exception, *, debug: bool) -> str:
+    if _out_of_memory(error):
+        return (
+            "out of memory, so the model could not be audited. Use fewer clean images "
+            "(--max-images 200), or a machine or device with more memory (--device cpu)."
+        )
+    if isinstance(error, ModuleNotFoundError):
+        return f"the installation is incomplete: {error}. Install backaudit again with pip."
+    hint = "" if debug else " Run again with --debug and include the traceback."
+    return (
+        f"this is a bug in backaudit, please report it; the model was not audited. "
+        f"{type(error).__name__}: {error}.{hint}"
+    )
+
+
+def _out_of_memory(error: Exception) -> bool:
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or "can't allocate memory" in str(error)
+
+
+app.command("scan")(_command(ScanOptions, "scan"))
+app.command("rules")(_command(RulesOptions, "rules"))
+app.command("doctor")(_command(DoctorOptions, "doctor"))

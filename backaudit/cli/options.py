@@ -1,0 +1,172 @@
+"""The options of each command, as data; imports no torch, so that help answers at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from backaudit.cli.exits import FailOn, OnInconclusive
+
+MODEL, IMAGES, CHECKS = "The model", "The clean images", "The checks"
+OUTPUT, EXIT, RUNNING = "Output", "Exit code", "Running"
+
+
+def option(panel: str, *names: str, **more: Any) -> Any:
+    """Describe an option that can also be set as ``BACKAUDIT_<LONG_NAME>``."""
+    long_name = next(name for name in names if name.startswith("--"))
+    variable = "BACKAUDIT_" + long_name.removeprefix("--").replace("-", "_").upper()
+    return typer.Option(*names, envvar=variable, show_envvar=False, rich_help_panel=panel, **more)
+
+
+Debug = Annotated[bool, option(RUNNING, "--debug", help="Log every step, and show tracebacks.")]
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """Look for a backdoor in MODEL and print a verdict report.
+
+    MODEL is a checkpoint (.pt, .pth, .safetensors); nothing in it is executed.
+
+    Examples:
+      backaudit scan model.pt --clean ./samples
+
+      backaudit scan model.pt --clean ./samples -o terminal -o json=audit.json
+
+      backaudit scan model.pt --clean ./samples --arch resnet18 --mean 0.5 --std 0.5
+
+    Exit codes: 0 no evidence (no proof of absence), 1 suspicious or backdoored, 2 wrong command
+    line, 3 could not audit, 4 inconclusive, 130 interrupted. Every option can also be set in the
+    environment: --fail-on as BACKAUDIT_FAIL_ON.
+    """
+
+    model: Annotated[Path, typer.Argument(help="The checkpoint to audit.", metavar="MODEL")]
+    clean: Annotated[
+        Path,
+        option(
+            IMAGES,
+            "--clean",
+            help="Images you trust: a folder of class folders, a folder with labels.csv, a folder "
+            "without labels, or an .npz file. 50 are enough to start, 500 are better.",
+        ),
+    ]
+    classes: Annotated[
+        Path | None,
+        option(
+            IMAGES, "--classes", help="File with the model's class names in order, one per line."
+        ),
+    ] = None
+    max_images: Annotated[
+        int,
+        option(IMAGES, "--max-images", min=1, help="Use at most this many clean images."),
+    ] = 2500
+    arch: Annotated[
+        str | None,
+        option(MODEL, "--arch", help="Architecture, if it is not recognised by itself."),
+    ] = None
+    model_def: Annotated[
+        str | None,
+        option(
+            MODEL,
+            "--model-def",
+            help="Build the network with FILE.py:FUNCTION. Executes that file: use only your own.",
+            metavar="FILE.py:FUNCTION",
+        ),
+    ] = None
+    size: Annotated[
+        str | None,
+        option(MODEL, "--size", help="Image size the model expects: 32 or 224x192 (HxW)."),
+    ] = None
+    mean: Annotated[
+        str | None,
+        option(MODEL, "--mean", help="Per-channel mean of pixels in 0..1: 0.485,0.456,0.406."),
+    ] = None
+    std: Annotated[
+        str | None,
+        option(MODEL, "--std", help="Per-channel standard deviation: 0.229,0.224,0.225."),
+    ] = None
+    detectors: Annotated[
+        str | None,
+        option(
+            CHECKS,
+            "--detectors",
+            help="Run only these, as ban,mm-bd (`backaudit rules` lists them). Leaving out a "
+            "required one makes the audit inconclusive, unless another finds something.",
+            show_default="all",
+        ),
+    ] = None
+    settings: Annotated[
+        list[str] | None,
+        option(
+            CHECKS,
+            "--set",
+            help="Change a setting, as ban.restarts=8. Repeatable.",
+            metavar="CHECK.NAME=VALUE",
+        ),
+    ] = None
+    seed: Annotated[int, option(CHECKS, "--seed", min=0, help="Same seed, same result.")] = 0
+    output: Annotated[
+        list[str] | None,
+        option(
+            OUTPUT,
+            "--output",
+            "-o",
+            help="Report format: terminal or json; =FILE writes it to a file. Repeatable.",
+            metavar="FORMAT[=FILE]",
+            show_default="terminal",
+        ),
+    ] = None
+    save_calibration: Annotated[
+        Path | None,
+        option(OUTPUT, "--save-calibration", help="Write the ibd-psc calibration to this file."),
+    ] = None
+    force: Annotated[bool, option(OUTPUT, "--force", help="Overwrite existing output files.")] = (
+        False
+    )
+    quiet: Annotated[
+        bool, option(OUTPUT, "--quiet", "-q", help="Print the report and errors, nothing else.")
+    ] = False
+    fail_on: Annotated[
+        FailOn, option(EXIT, "--fail-on", help="The mildest verdict that exits with 1.")
+    ] = FailOn.SUSPICIOUS
+    on_inconclusive: Annotated[
+        OnInconclusive,
+        option(EXIT, "--on-inconclusive", help="Exit with 4 (fail), or with 0 (warn, pass)."),
+    ] = OnInconclusive.FAIL
+    device: Annotated[
+        str,
+        option(
+            RUNNING,
+            "--device",
+            help="auto, cpu, cuda, cuda:N or mps. auto takes the first CUDA device, else the CPU.",
+        ),
+    ] = "auto"
+    threads: Annotated[
+        int | None, option(RUNNING, "--threads", min=1, help="CPU threads to use.")
+    ] = None
+    debug: Debug = False
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Show versions and devices, what is missing, and what to do about it."""
+
+    debug: Debug = False
+
+
+@dataclass(frozen=True)
+class RulesOptions:
+    """Explain a check: what it does, what it needs, what it is blind to.
+
+    Without a RULE, list them all.
+
+    Examples:
+      backaudit rules
+
+      backaudit rules ban
+    """
+
+    rule: Annotated[
+        str | None, typer.Argument(help="Id or name, as BA101 or ban.", metavar="RULE")
+    ] = None
+    debug: Debug = False

@@ -1,0 +1,155 @@
+"""Where reports go: checked before the work starts, written whole or not at all."""
+
+import io
+import os
+import re
+import secrets
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+
+from backaudit.core.errors import OutputError, SettingError
+from backaudit.core.settings import did_you_mean
+
+WIDEST = 110
+
+
+@dataclass(frozen=True)
+class Output:
+    """One requested report.
+
+    Args:
+        format: a name in ``RENDERERS``.
+        file: where to write it; None for standard output.
+    """
+
+    format: str
+    file: Path | None = None
+
+
+def parse_outputs(texts: Sequence[str], known: Collection[str]) -> tuple[Output, ...]:
+    """Read ``FORMAT[=FILE]`` texts; without any, the terminal report goes to standard output.
+
+    Raises:
+        SettingError: if a format is unknown, or two reports share a destination.
+    """
+    outputs = tuple(_parse_output(text, known) for text in texts) or (Output("terminal"),)
+    files = [output.file and output.file.resolve() for output in outputs]
+    if files.count(None) > 1:
+        raise SettingError(
+            "two reports cannot share standard output; write one of them to a file: "
+            f"--output {outputs[0].format}=FILE"
+        )
+    if len(set(files)) < len(files):
+        raise SettingError("two reports are to be written to one file; give each its own")
+    return outputs
+
+
+def _parse_output(text: str, known: Collection[str]) -> Output:
+    name, equals, file = text.partition("=")
+    if name not in known:
+        raise SettingError(f"there is no report format {name!r}. {did_you_mean(name, known)}")
+    if equals and not file:
+        raise SettingError(f"--output {text} names no file; use {name}=FILE, or {name} alone")
+    return Output(name, Path(file) if equals and file != "-" else None)
+
+
+def check_outputs(files: Iterable[Path], inputs: Iterable[Path], *, force: bool) -> None:
+    """Make sure now that each file could be written later.
+
+    Raises:
+        OutputError: if one could not, exists without ``force``, or is one of the inputs.
+    """
+    read = {path.resolve() for path in inputs}
+    for file in files:
+        if file.resolve() in read:
+            raise OutputError(f"{file} is what is being audited; write the report somewhere else")
+        _check_free(file, force=force)
+        _create_beside(file.resolve()).unlink()
+
+
+def write_atomically(file: Path, text: str, *, force: bool) -> None:
+    """Write all of ``text`` or leave ``file`` as it was.
+
+    Raises:
+        OutputError: if it cannot be written, or exists without ``force``.
+    """
+    _check_free(file, force=force)
+    # A link keeps pointing to where it did: what it points to is replaced.
+    target = file.resolve()
+    temporary = _create_beside(target)
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(f"{file} cannot be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_standard_output(text: str) -> None:
+    """Write ``text``, whatever the terminal's encoding, and flush it.
+
+    Raises:
+        OutputError: if nobody reads it, or the device is full.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+    except OSError as error:
+        _forget_standard_output()
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from error
+
+
+def print_page(page: RenderableType) -> None:
+    """Write a laid-out page to standard output, in the width and colours it has.
+
+    Raises:
+        OutputError: if nobody reads it, or the device is full.
+    """
+    real = Console()
+    encoding = sys.stdout.encoding or "utf-8"
+    # Not printed by rich: on a broken pipe it exits with 1, which means "suspicious" here.
+    text = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace", newline="\n")
+    console = Console(
+        file=text,
+        width=min(real.width, WIDEST),
+        color_system=real.color_system,  # type: ignore[arg-type]
+        force_terminal=real.is_terminal,
+    )
+    console.print(page)
+    text.seek(0)
+    write_standard_output(re.sub(r" +$", "", text.read(), flags=re.MULTILINE))
+
+
+def _forget_standard_output() -> None:
+    # Python flushes what is left at exit; failing there would replace the exit code.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+
+
+def _check_free(file: Path, *, force: bool) -> None:
+    if not file.exists():
+        return
+    if not file.is_file():
+        raise OutputError(f"{file} is not a regular file; name a file to write the report to")
+    if not force:
+        raise OutputError(f"{file} exists; remove it, name another file, or add --force")
+
+
+def _create_beside(target: Path) -> Path:
+    temporary = target.with_name(f".backaudit-{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.touch(exist_ok=False)
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written, because its folder does not take files: {error.strerror}"
+        ) from error
+    return temporary

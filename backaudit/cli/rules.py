@@ -1,0 +1,71 @@
+"""backaudit rules: what a check does, what it needs, what it is blind to."""
+
+from dataclasses import MISSING, Field, fields
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from backaudit.cli.docstrings import arguments, sections, unwrapped
+from backaudit.cli.exits import ExitCode
+from backaudit.cli.options import RulesOptions
+from backaudit.cli.outputs import print_page
+from backaudit.core.errors import SettingError
+from backaudit.core.settings import did_you_mean
+from backaudit.detectors import DETECTORS
+from backaudit.detectors.interface import Detector
+
+
+def run(options: RulesOptions) -> ExitCode:
+    """Print the list of checks, or one check's documentation."""
+    page = _list() if options.rule is None else _page(_find(options.rule))
+    print_page(page)
+    return ExitCode.NO_EVIDENCE
+
+
+def _find(wanted: str) -> type[Detector]:
+    for name, method in DETECTORS.items():
+        if wanted.lower() in (name, method.rule.id.lower()):
+            return method
+    known = [*DETECTORS, *(method.rule.id for method in DETECTORS.values())]
+    raise SettingError(f"there is no rule {wanted!r}. {did_you_mean(wanted, known)}")
+
+
+def _list() -> RenderableType:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("id", "name", "asks"):
+        table.add_column(heading, header_style="bold")
+    for name, method in DETECTORS.items():
+        table.add_row(Text(method.rule.id), Text(name, "bold"), Text(method.rule.title))
+    return Group(table, Text("\nOne in full: backaudit rules ban", "dim"))
+
+
+def _page(method: type[Detector]) -> RenderableType:
+    found = sections(method)
+    about = found.pop("")
+    meanings = arguments(found.pop("Args", ""))
+    parts: list[RenderableType] = [
+        Text(f"{method.rule.id}  {method.rule.name}", "bold"),
+        Text(f"{method.rule.title}\n", "italic"),
+        Text(unwrapped(about)),
+    ]
+    for heading, text in found.items():
+        parts += [Text(f"\n{heading}", "bold"), _indented(unwrapped(text))]
+    settings = [field for field in fields(method) if field.init]  # type: ignore[arg-type]
+    if settings:
+        parts.append(Text(f"\nSettings (--set {method.rule.name}.NAME=VALUE)", "bold"))
+    for field in settings:
+        parts.append(_indented(f"{field.name} = {_default(field)}"))
+        parts.append(Padding(Text(meanings.get(field.name, "")), (0, 0, 0, 6)))
+    return Group(*parts)
+
+
+def _indented(text: str) -> Padding:
+    return Padding(Text(text), (0, 0, 0, 2))
+
+
+def _default(field: Field[object]) -> object:
+    if field.default is not MISSING:
+        return field.default
+    return "" if field.default_factory is MISSING else field.default_factory()

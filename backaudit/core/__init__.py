@@ -1,0 +1,1 @@
+"""The nouns of an audit; imports nothing above torch and the standard library."""

@@ -1,0 +1,40 @@
+"""The exceptions backaudit raises on purpose.
+
+BackauditError
+├── CheckpointError         the suspect cannot be read, is refused, or is not recognised
+├── CleanSetError           the clean images cannot be used
+├── NotApplicableError      a method does not fit this suspect or this clean set
+├── SuspectModifiedError    a method changed the suspect; nothing after it can be believed
+├── SettingError            a setting or option is unknown or out of range
+└── OutputError             an output file cannot be written
+
+Messages say what is wrong, which file or name it is about, and what to do.
+"""
+
+
+class BackauditError(Exception):
+    """Base of every error that backaudit raises on purpose."""
+
+
+class CheckpointError(BackauditError):
+    """The suspect cannot be read, is refused, or is not recognised."""
+
+
+class CleanSetError(BackauditError):
+    """The clean images cannot be used."""
+
+
+class NotApplicableError(BackauditError):
+    """A method does not fit this suspect or this clean set; never counts as a pass."""
+
+
+class SuspectModifiedError(BackauditError):
+    """A method changed the suspect; every later reading would be worthless."""
+
+
+class SettingError(BackauditError):
+    """A setting or an option is unknown or out of range."""
+
+
+class OutputError(BackauditError):
+    """An output file cannot be written."""

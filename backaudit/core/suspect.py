@@ -1,0 +1,72 @@
+"""The model under audit."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images in [0, 1] become what the network was trained on.
+
+    Args:
+        size: height and width in pixels the network receives.
+        mean: per-channel mean, in [0, 1] units, subtracted first.
+        std: per-channel standard deviation, in [0, 1] units, divided by second.
+        name: the convention's usual name, such as ``imagenet``.
+        how: how it was found, for the report.
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    name: str
+    how: str
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """The model under audit: a network from images in [0, 1] to logits, and where it came from.
+
+    Args:
+        network: images (N, C, H, W) in [0, 1] -> logits (N, K); normalisation inside, eval mode.
+        num_classes: K.
+        image_shape: (C, H, W) the network receives.
+        architecture: name of the recognised architecture, such as ``resnet18-cifar(width=64)``.
+        sha256: digest of the checkpoint's bytes, in hexadecimal.
+        path: the checkpoint's file.
+        format: ``torch-zip``, ``torch-legacy`` or ``safetensors``.
+        class_names: K names, for the report.
+        preprocessing: what ``network`` does to an image first.
+        assumptions: what had to be guessed about the network, one sentence each.
+    """
+
+    network: nn.Module
+    num_classes: int
+    image_shape: tuple[int, int, int]
+    architecture: str
+    sha256: str
+    path: Path
+    format: str
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    assumptions: tuple[str, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the network's parameters."""
+        return next(self.network.parameters()).device
+
+    @torch.no_grad()
+    def logits(self, images: Tensor, batch_size: int = 256) -> Tensor:
+        """Logits (N, K) on the CPU for images (N, C, H, W), uint8 or floats in [0, 1]."""
+        batches = (as_input(part, self.device) for part in images.split(batch_size))
+        return torch.cat([self.network(batch).float().cpu() for batch in batches])
+
+
+def as_input(images: Tensor, device: torch.device) -> Tensor:
+    """Turn stored images (N, C, H, W), uint8 or float, into floats in [0, 1] on ``device``."""
+    images = images.to(device)
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()

@@ -1,0 +1,260 @@
+"""BAN: does adversarial noise on the neurons push every image towards one class?"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from backaudit.core.clean_set import CleanSet
+from backaudit.core.errors import NotApplicableError
+from backaudit.core.evidence import Evidence, Rule
+from backaudit.core.progress import track
+from backaudit.core.suspect import Suspect, as_input
+from backaudit.detectors.calibration import calibrated
+from backaudit.nets.decoupling import Decoupling
+from backaudit.nets.features import LinearHead, linear_head
+from backaudit.nets.memory import images_at_once
+from backaudit.nets.noise import Climb, Noise, NoisyNetwork, draw_noise, noisy_network, walk
+
+MIN_IMAGES = 20
+
+
+@dataclass(frozen=True)
+class BAN:
+    """BAN: Detecting Backdoors Activated by Adversarial Neuron Noise.
+
+    Small noise on the network's neurons is searched that makes it misclassify clean images. The
+    neurons of a backdoor give way first: whatever the image, the prediction goes to the target
+    class. In a benign network it scatters, and differs from one search to the next.
+
+    Score: share of clean images of other classes that the noise sends to one class, averaged over
+        restarts (an accidental collapse lands on another class each time) and noise budgets, in
+        [0, 1].
+    Needs: normalisation layers; 50 clean images or more, at least 20. Without normalisation layers
+        the noise goes on convolutions and linear layers, which is experimental.
+    Blind to: all-to-all backdoors and backdoors that need a specific source class, of which the
+        per-source-class shares only give a hint; triggers that leave hardly a trace in the
+        normalisation layers, such as some warps in narrow networks.
+    Differs from the official code: it prints accuracies and has no decision rule, so this one is
+        ours; several restarts in place of one; one walk through growing noise budgets in place of a
+        fixed one; noise clipped to its budget; batch statistics of clean images, the stored ones
+        neither used nor changed; every share is balanced over true classes; the mask is learned
+        once on cached features, and only its gain over the mask without noise is reported, because
+        on networks with few features the mask alone collapses benign networks too.
+    Paper: Xu et al., NeurIPS 2024, https://arxiv.org/abs/2410.19427, Eq. 3 to 6.
+
+    Args:
+        restarts: independent searches.
+        budgets: noise budgets, rising, relative to each parameter (epsilon).
+        steps: sign-gradient steps for each budget.
+        batch_size: clean images for each search.
+        evaluation_images: held-out clean images, at most, that shares are measured on.
+        mask_weight: of the mask's size in its loss (lambda_1).
+        mask_steps: of Adam on the mask.
+        mask_learning_rate: of Adam on the mask.
+        bf16: whether to search in bfloat16 where the device is fast at it.
+    """
+
+    rule: ClassVar[Rule] = Rule(
+        "BA101",
+        "ban",
+        "Does a little noise inside the network push every image towards one class?",
+    )
+
+    restarts: int = 4
+    budgets: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)
+    steps: int = 8
+    batch_size: int = 128
+    evaluation_images: int = 256
+    mask_weight: float = 0.75
+    mask_steps: int = 400
+    mask_learning_rate: float = 0.01
+    bf16: bool = True
+
+    def detect(self, suspect: Suspect, clean: CleanSet) -> Evidence:
+        """Search noise on one half of the clean images, measure shares on the other.
+
+        Raises:
+            NotApplicableError: if there are too few clean images or no neuron to put noise on.
+        """
+        if len(clean) < MIN_IMAGES:
+            raise NotApplicableError(
+                f"{len(clean)} clean images; at least {MIN_IMAGES} are needed."
+            )
+        generator = torch.Generator().manual_seed(torch.initial_seed())
+        fit, held_out = clean.split()
+        size = min(len(held_out), self.evaluation_images)
+        shown = held_out.take(held_out.balanced(size, generator))
+        noisy = noisy_network(suspect.network)
+        probe = _Probe(noisy, shown, suspect, self._split_head(suspect, fit, generator))
+        silence = draw_noise(noisy.shapes, 0.0, [generator], suspect.device)
+        baseline = probe.confusions(silence)
+        readings = [
+            torch.cat(parts, dim=1)
+            for parts in zip(*self._search(noisy, probe, suspect, fit, generator), strict=True)
+        ]
+        plain = torch.stack([reading[0] for reading in readings])
+        masked = torch.stack([reading[1] for reading in readings])
+        shares = shares_of_others(plain).mean((0, 1))
+        target = int(shares.argmax())
+        return calibrated(
+            self.rule,
+            float(shares[target]),
+            target_classes=(target,),
+            experimental=noisy.kind != "normalisation",
+            measurements={
+                "noise_on": noisy.kind,
+                "per_class": shares.tolist(),
+                "by_budget": _by_budget(self.budgets, plain),
+                "without_noise": _leader(baseline[0]),
+                "source_classes": source_classes(plain[-1]),
+                "mask": _mask_gain(self.budgets, masked, baseline[1])
+                if probe.split
+                else "the logits do not come from a linear layer over features",
+            },
+        )
+
+    def _split_head(
+        self, suspect: Suspect, fit: CleanSet, generator: torch.Generator
+    ) -> "_SplitHead | None":
+        """Learn the mask on cached features, without noise; None if there is no linear head."""
+        batches = list(fit.batches(self.batch_size, suspect.device))
+        try:
+            head = linear_head(suspect.network, batches[0][0])
+        except NotApplicableError:
+            return None
+        with torch.no_grad():
+            passes = [head.capture(partial(suspect.network, images)) for images, _ in batches]
+        features = torch.cat([features for _, features in passes])
+        decoupling = Decoupling(self.mask_weight, self.mask_steps, self.mask_learning_rate)
+        mask = decoupling.learn(head, features, fit.labels.to(suspect.device), generator)
+        return _SplitHead(head, 1 - mask)
+
+    def _search(
+        self,
+        noisy: NoisyNetwork,
+        probe: "_Probe",
+        suspect: Suspect,
+        fit: CleanSet,
+        generator: torch.Generator,
+    ) -> Iterator[list[Tensor]]:
+        """Yield, for as many restarts as fit into memory, the confusions at each budget."""
+        size = min(len(fit), self.batch_size)
+        at_once = images_at_once(noisy, as_input(fit.images[:2], suspect.device)) // size
+        climb = Climb(self.budgets, self.steps, bf16=self.bf16)
+        restarts = torch.arange(self.restarts).split(max(1, at_once))
+        for part in track(restarts, "ban: searching noise"):
+            draws = [torch.Generator().manual_seed(_seed(generator, int(r))) for r in part]
+            chosen = fit.take(torch.cat([fit.balanced(size, draw) for draw in draws]))
+            images = as_input(chosen.images, suspect.device)
+            start = draw_noise(noisy.shapes, self.budgets[0], draws, suspect.device)
+            labels = chosen.labels.to(suspect.device)
+            yield [probe.confusions(noise) for noise in walk(noisy, images, labels, start, climb)]
+
+
+@dataclass(frozen=True)
+class _SplitHead:
+    """The linear head, and the negative mask (C, P) in front of it."""
+
+    head: LinearHead
+    negative_mask: Tensor
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """Measures what noise does to the predictions on held-out clean images."""
+
+    noisy: NoisyNetwork
+    shown: CleanSet
+    suspect: Suspect
+    split: _SplitHead | None
+
+    @torch.no_grad()
+    def confusions(self, noise: Noise) -> Tensor:
+        """Confusion matrices (2, G, K, K) under noise of G groups: as it is, behind the mask.
+
+        Row c is the distribution of the predictions for images of class c; zeros if there are none.
+        """
+        groups = len(next(iter(noise.values())))
+        images = as_input(self.shown.images, self.suspect.device).repeat(groups, 1, 1, 1)
+
+        def run() -> Tensor:
+            return self.noisy(images, noise, groups)
+
+        if self.split is None:
+            logits = masked = run()
+        else:
+            logits, features = self.split.head.capture(run)
+            masked = self.split.head.logits(features, self.split.negative_mask)
+        return torch.stack([self._confusion(part, groups) for part in (logits, masked)])
+
+    def _confusion(self, logits: Tensor, groups: int) -> Tensor:
+        predicted = logits.argmax(1).cpu().view(groups, -1)
+        labels, classes = self.shown.labels, self.suspect.num_classes
+        counts = torch.zeros(groups, classes, classes)
+        group = torch.arange(groups)[:, None].expand_as(predicted)
+        truth = labels.expand_as(predicted)
+        counts.index_put_((group, truth, predicted), torch.ones(()), accumulate=True)
+        return counts / counts.sum(2, keepdim=True).clamp(min=1)
+
+
+def shares_of_others(confusions: Tensor) -> Tensor:
+    """Share (..., K) of images of other classes that go to each class, balanced over true classes.
+
+    Args:
+        confusions: (..., K, K) rows of true classes; a row of zeros is an absent class.
+    """
+    present = confusions.sum(-1) > 0
+    classes = confusions.shape[-1]
+    others = present[..., :, None] & ~torch.eye(classes, dtype=torch.bool)
+    return (confusions * others).sum(-2) / others.sum(-2).clamp(min=1)
+
+
+def source_classes(confusions: Tensor) -> dict[str, Any]:
+    """For each true class, the wrong class it goes to most, pooled over restarts (R, K, K).
+
+    An all-to-all backdoor sends every class to a class of its own: many distinct targets, each with
+    a large share. No threshold is calibrated for it.
+    """
+    wrong = confusions.mean(0).fill_diagonal_(0)
+    share, target = wrong.max(1)
+    return {
+        "target": target.tolist(),
+        "share": share.tolist(),
+        "mean_share": float(share.mean()),
+        "distinct_targets": int(target.unique().numel()),
+    }
+
+
+def _leader(confusions: Tensor) -> dict[str, Any]:
+    """Class with the largest share pooled over restarts (R, K, K), and how many restarts agree."""
+    shares = shares_of_others(confusions)
+    pooled = shares.mean(0)
+    leader = int(pooled.argmax())
+    agree = int((shares.argmax(1) == leader).sum())
+    return {"class": leader, "share": float(pooled[leader]), "restarts_that_agree": agree}
+
+
+def _by_budget(budgets: Sequence[float], confusions: Tensor) -> dict[str, dict[str, Any]]:
+    return {str(budget): _leader(part) for budget, part in zip(budgets, confusions, strict=True)}
+
+
+def _mask_gain(budgets: Sequence[float], masked: Tensor, baseline: Tensor) -> dict[str, Any]:
+    """What the negative mask shows with noise, beyond what it shows without (see BAN Figure 2)."""
+    alone = shares_of_others(baseline).mean(0)
+    gains = {
+        str(budget): float((shares_of_others(part).mean(0) - alone).max())
+        for budget, part in zip(budgets, masked, strict=True)
+    }
+    return {
+        "without_noise": _leader(baseline),
+        "by_budget": _by_budget(budgets, masked),
+        "gain": gains,
+    }
+
+
+def _seed(generator: torch.Generator, restart: int) -> int:
+    return generator.initial_seed() * 1000 + restart

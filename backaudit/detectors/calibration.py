@@ -1,0 +1,41 @@
+"""The shipped thresholds, and where each came from."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from backaudit.core.evidence import Evidence, Rule
+
+
+def calibrated(
+    rule: Rule,
+    score: float,
+    *,
+    target_classes: tuple[int, ...],
+    experimental: bool = False,
+    measurements: Mapping[str, Any],
+) -> Evidence:
+    """Hold a score against the shipped calibration of its rule."""
+    shipped = load_calibration()[rule.name]
+    benign = shipped["benign_scores"]
+    as_high = sum(other >= score for other in benign)
+    return Evidence(
+        score=score,
+        threshold=shipped["threshold"],
+        strong=shipped["strong"],
+        target_classes=target_classes,
+        provenance=shipped["provenance"],
+        p_value=(as_high + 1) / (len(benign) + 1),
+        experimental=experimental,
+        measurements=measurements,
+    )
+
+
+@cache
+def load_calibration() -> dict[str, Any]:
+    """Read the calibration file that ships inside the package."""
+    text = resources.files("backaudit.detectors").joinpath("calibration.json").read_text("utf-8")
+    record: dict[str, Any] = json.loads(text)
+    return record

@@ -1,0 +1,1 @@
+"""The only layer that opens files it was given."""

@@ -1,0 +1,216 @@
+"""A checkpoint and clean images -> the suspect and the clean set, ready to be audited."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from backaudit.core.clean_set import CleanSet
+from backaudit.core.errors import CheckpointError, CleanSetError
+from backaudit.core.printable import printable
+from backaudit.core.progress import track
+from backaudit.core.seeding import seeded
+from backaudit.core.suspect import Preprocessing, Suspect, as_input
+from backaudit.loading.checkpoint import Checkpoint, read_checkpoint
+from backaudit.loading.class_names import ClassNames, class_names_in, read_class_names
+from backaudit.loading.conventions import Stated, stated_in
+from backaudit.loading.found import counted
+from backaudit.loading.images import SHORTER_SIDE, RawImages, read_images
+from backaudit.loading.matching import Matching, best_agreement, match_classes, near_chance
+from backaudit.loading.preprocessing import choose_preprocessing
+from backaudit.loading.recognise import Recognised, recognise
+from backaudit.loading.resizing import CROP_MARGIN, fitted, is_cropped
+from backaudit.loading.trials import MISFITS
+from backaudit.nets.normalised import Normalised, with_logits
+
+MAX_IMAGES = 2500
+# Keeps the activations of usual networks within some hundred megabytes.
+BATCH_PIXELS = 1 << 20
+LARGEST_BATCH = 256
+PROBED = 8
+LOW_ACCURACY = 0.5
+MISORDERED = 0.5
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What the user states; the rest is found out.
+
+    Args:
+        arch: name of the architecture.
+        model_def: ``file.py:function`` that makes the network; the file is executed.
+        classes: file with the names of the outputs.
+        size: height and width of the network's images.
+        mean: per-channel mean in [0, 1] units, or one number.
+        std: per-channel standard deviation in [0, 1] units, or one number.
+        device: where the suspect is put.
+        max_images: of more clean images, a class-balanced subset is used; None for all.
+    """
+
+    arch: str | None = None
+    model_def: str | None = None
+    classes: Path | None = None
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    device: str | torch.device = "cpu"
+    max_images: int | None = MAX_IMAGES
+
+
+def load(model: Path, clean: Path, options: LoadOptions | None = None) -> tuple[Suspect, CleanSet]:
+    """Load a suspect and the clean images to audit it with.
+
+    Args:
+        model: the checkpoint's file.
+        clean: folder or ``.npz`` file of clean images.
+        options: what is stated.
+
+    Raises:
+        CheckpointError: if the suspect cannot be read, recognised or run.
+        CleanSetError: if the clean images cannot be used, or do not fit the suspect.
+        SettingError: if an option makes no sense.
+    """
+    options = options or LoadOptions()
+    checkpoint = read_checkpoint(model)
+    # A network draws its first weights before it gets its own; the caller must not notice.
+    with seeded(0):
+        recognised = recognise(checkpoint, arch=options.arch, model_def=options.model_def)
+    names = _class_names(checkpoint, recognised.num_classes, options.classes)
+    stated = Stated(options.size, options.mean, options.std)
+    side = _shorter_side(checkpoint, recognised, stated)
+    raw = read_images(clean, max_images=options.max_images, shorter_side=side)
+    bare = recognised.network.to(options.device).eval()
+    preprocessing = choose_preprocessing(
+        bare, recognised.in_channels, recognised.input_size, raw, checkpoint.metadata, stated
+    )
+    images = fitted(raw.images, preprocessing.size, recognised.in_channels)
+    network, undone = _ready(bare, preprocessing, images, recognised.num_classes)
+    predictions = _predictions(network, images)
+    matching = match_classes(raw, predictions, recognised.num_classes, names)
+    _require_sense(matching, raw, predictions, preprocessing)
+    suspect = Suspect(
+        network=network,
+        num_classes=recognised.num_classes,
+        image_shape=(recognised.in_channels, *preprocessing.size),
+        architecture=recognised.architecture,
+        sha256=checkpoint.sha256,
+        path=checkpoint.path,
+        format=checkpoint.format,
+        class_names=matching.class_names,
+        preprocessing=preprocessing,
+        assumptions=(
+            f"Architecture {recognised.how}.",
+            *recognised.assumptions,
+            *([undone] if undone else []),
+            *raw.notes,
+            *_doubts(raw, matching, predictions, preprocessing),
+        ),
+    )
+    how, accuracy = matching.how, matching.accuracy
+    return suspect, CleanSet(images, matching.labels, matching.labelled, raw.source, how, accuracy)
+
+
+def _shorter_side(checkpoint: Checkpoint, recognised: Recognised, stated: Stated) -> int:
+    """How large pictures are kept: as the largest size in question needs before it is cropped."""
+    found = stated_in(checkpoint.metadata, recognised.in_channels).size
+    sides: list[int] = [*(stated.size or ()), *(found or ()), recognised.input_size or 0]
+    return max(SHORTER_SIDE, int(max(sides) * CROP_MARGIN))
+
+
+def _class_names(checkpoint: Checkpoint, num_classes: int, file: Path | None) -> ClassNames | None:
+    if file is not None:
+        return read_class_names(file, num_classes)
+    return class_names_in(checkpoint.metadata, num_classes)
+
+
+def _ready(
+    bare: nn.Module, preprocessing: Preprocessing, images: Tensor, num_classes: int
+) -> tuple[nn.Module, str | None]:
+    """Put normalisation before the network, and undo a softmax at its end; say if one was.
+
+    Args:
+        bare: takes normalised images.
+        preprocessing: how to normalise.
+        images: (N, C, H, W) uint8, to try it on.
+        num_classes: how many outputs it must have.
+
+    Raises:
+        CheckpointError: if it does not answer with one finite score a class.
+    """
+    device = next(bare.parameters()).device
+    network = Normalised(bare, preprocessing.mean, preprocessing.std).to(device).eval()
+    probe = as_input(images[:PROBED], device)
+    try:
+        with torch.no_grad():
+            answer: object = network(probe)
+    except MISFITS as error:
+        raise CheckpointError(
+            f"the network fails on images of {tuple(images.shape[1:])} (channels, height, width): "
+            f"{printable(error, 200)}. Give the size it was trained on with --size."
+        ) from error
+    if not isinstance(answer, Tensor) or answer.shape != (len(probe), num_classes):
+        got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+        raise CheckpointError(
+            f"the network answers {len(probe)} images with {got}; expected one score for each of "
+            f"{num_classes} classes. Only image classifiers can be audited; if it is one, check "
+            "--arch or --model-def."
+        )
+    return with_logits(network, probe)
+
+
+@torch.no_grad()
+def _predictions(network: nn.Module, images: Tensor) -> Tensor:
+    """Predicted classes (N,) on the CPU for images (N, C, H, W) uint8.
+
+    Raises:
+        CheckpointError: if an answer is not finite.
+    """
+    device = next(network.parameters()).device
+    size = max(1, min(LARGEST_BATCH, BATCH_PIXELS // (images.shape[2] * images.shape[3])))
+    batches = track(torch.split(images, size), "classifying the clean images")
+    logits = torch.cat([network(as_input(batch, device)).float().cpu() for batch in batches])
+    broken = int((~logits.isfinite()).any(1).sum())
+    if broken:
+        raise CheckpointError(
+            f"the network answers {broken} of {len(images)} clean images with NaN or infinite "
+            "scores: it is broken, or its images are prepared wrongly (--mean, --std)."
+        )
+    return logits.argmax(1)
+
+
+def _require_sense(
+    matching: Matching, raw: RawImages, predictions: Tensor, preprocessing: Preprocessing
+) -> None:
+    """Refuse an accuracy near chance, for which something assumed must be wrong."""
+    poor = near_chance(matching, predictions)
+    if poor is None:
+        return
+    height, width = preprocessing.size
+    hint = ""
+    best = best_agreement(raw, predictions)
+    if best is not None and best > MISORDERED:
+        hint = f" Under another order of the classes it would be {best:.0%}: look there first."
+    raise CleanSetError(
+        f"wrong preprocessing or wrong classes: {poor}. Assumed were images of {height}x{width} "
+        f"normalised as {preprocessing.name} ({preprocessing.how}), and these classes: "
+        f"{printable(matching.how, 300)}.{hint} State what is right with --size, --mean and --std, "
+        "or --classes."
+    )
+
+
+def _doubts(
+    raw: RawImages, matching: Matching, predictions: Tensor, preprocessing: Preprocessing
+) -> Iterator[str]:
+    """What makes the evidence weaker, one sentence each."""
+    cropped = sum(is_cropped(image, preprocessing.size) for image in raw.images)
+    if cropped:
+        yield f"The middle was cut out of {counted(cropped, 'image')}, as is usual for photographs."
+    if matching.accuracy is not None and matching.accuracy < LOW_ACCURACY:
+        yield (
+            f"The suspect classifies only {matching.accuracy:.0%} of the clean images as labelled; "
+            "if it should do better, the preprocessing or the classes are wrong."
+        )
+    if not matching.labelled and int(predictions.min()) == int(predictions.max()):
+        yield "The suspect gives all clean images the same class: its preprocessing may be wrong."

@@ -1,0 +1,1 @@
+"""Torch work that the methods share."""

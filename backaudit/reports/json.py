@@ -1,0 +1,145 @@
+"""The audit as a JSON record; ``audit.schema.json`` beside this file is its published schema."""
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from backaudit.core.clean_set import CleanSet
+from backaudit.core.evidence import Evidence, Failed, NotApplicable, Outcome, Rule, Run
+from backaudit.core.rates import wilson
+from backaudit.core.suspect import Suspect
+from backaudit.reports.report import Report
+from backaudit.reports.wording import class_label, finding, headline
+
+SCHEMA_VERSION = "1"
+REPORTED = ("backaudit", "torch", "torchvision", "numpy", "pillow", "safetensors")
+
+
+def render(report: Report) -> str:
+    """Write the record as indented ASCII: no name in it can steer a terminal."""
+    return json.dumps(record(report), indent=2, allow_nan=False) + "\n"
+
+
+def record(report: Report) -> dict[str, Any]:
+    """Lay out the record that other programs rely on."""
+    audit, judgement = report.audit, report.audit.judgement
+    found = {
+        "schema_version": SCHEMA_VERSION,
+        "backaudit_version": version("backaudit"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "verdict": judgement.verdict.value,
+        "headline": headline(audit),
+        "target_classes": judgement.target_classes,
+        "target_class_names": [class_label(audit.suspect, k) for k in judgement.target_classes],
+        "reasons": judgement.reasons,
+        "exit_code": int(report.exit_code),
+        "seed": audit.seed,
+        "suspect": _suspect(audit.suspect, audit.clean),
+        "clean_set": _clean_set(audit.suspect, audit.clean),
+        "runs": [_run(run, report.blind_to.get(run.rule.name)) for run in audit.runs],
+        "findings": [
+            {"rule": _rule(run.rule), "message": finding(audit.suspect, run)}
+            for run in audit.runs
+            if isinstance(run.outcome, Evidence) and run.outcome.fires
+        ],
+        "not_checked": judgement.not_checked,
+        "versions": versions(),
+    }
+    plain: dict[str, Any] = finite(found)
+    return plain
+
+
+def finite(value: Any) -> Any:
+    """Make nested data plain JSON: not-a-number and infinities, which JSON lacks, become null."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [finite(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return finite(value.tolist()) if hasattr(value, "tolist") else str(value)
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what computed the result; null for what is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in REPORTED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _suspect(suspect: Suspect, clean: CleanSet) -> dict[str, Any]:
+    accuracy = clean.accuracy
+    return {
+        "path": str(suspect.path),
+        "sha256": suspect.sha256,
+        "format": suspect.format,
+        "architecture": suspect.architecture,
+        "num_classes": suspect.num_classes,
+        "image_shape": suspect.image_shape,
+        "class_names": suspect.class_names,
+        "clean_accuracy": accuracy,
+        "clean_accuracy_interval": None if accuracy is None else wilson(accuracy, len(clean)),
+        "assumptions": suspect.assumptions,
+        "device": str(suspect.device),
+    }
+
+
+def _clean_set(suspect: Suspect, clean: CleanSet) -> dict[str, Any]:
+    digest = hashlib.sha256(clean.images.contiguous().numpy().data)
+    digest.update(clean.labels.contiguous().numpy().data)
+    return {
+        "source": clean.source,
+        "sha256": digest.hexdigest(),
+        "images": len(clean),
+        "classes": clean.num_present,
+        "labelled": clean.labelled,
+        "preprocessing": asdict(suspect.preprocessing),
+        "class_matching": clean.class_matching,
+    }
+
+
+def _run(run: Run, blind_to: str | None) -> dict[str, Any]:
+    return {
+        "rule": _rule(run.rule) | {"title": run.rule.title, "blind_to": blind_to},
+        "settings": run.settings,
+        "seed": run.seed,
+        "seconds": round(run.seconds, 3),
+        "outcome": _outcome(run.outcome),
+    }
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    return {"id": rule.id, "name": rule.name}
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    match outcome:
+        case NotApplicable(reason=reason):
+            return {"kind": "not-applicable", "reason": reason}
+        case Failed(error=error):
+            return {"kind": "failed", "error": error}
+        case Evidence():
+            return {
+                "kind": "evidence",
+                "score": outcome.score,
+                "threshold": outcome.threshold,
+                "strong_threshold": outcome.strong,
+                "fires": outcome.fires,
+                "p_value": outcome.p_value,
+                "provenance": outcome.provenance,
+                "experimental": outcome.experimental,
+                "target_classes": outcome.target_classes,
+                "measurements": outcome.measurements,
+            }

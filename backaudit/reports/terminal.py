@@ -1,0 +1,219 @@
+"""The report for a terminal: one screen that needs no paper to be understood."""
+
+import io
+import math
+import re
+from importlib.metadata import version
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from backaudit.core.evidence import Evidence, Failed, NotApplicable, Run
+from backaudit.core.printable import printable
+from backaudit.core.verdict import Audit, Verdict
+from backaudit.reports import wording
+from backaudit.reports.bars import Bar, top_of
+from backaudit.reports.calibration import calibration_run
+from backaudit.reports.firewall import describe
+from backaudit.reports.report import Report
+
+WIDTH = 100
+SHOWN_CLASSES = 3
+LABELS = 14
+
+# No verdict is green: none of them says that a model is safe.
+COLOURS = {
+    Verdict.BACKDOORED: "red",
+    Verdict.SUSPICIOUS: "yellow",
+    Verdict.NO_EVIDENCE: "cyan",
+    Verdict.INCONCLUSIVE: "magenta",
+}
+
+
+def render(report: Report) -> str:
+    """The report as plain text, for a file."""
+    text = io.StringIO()
+    Console(file=text, width=WIDTH, color_system=None, force_terminal=False).print(page(report))
+    return re.sub(r" +$", "", text.getvalue(), flags=re.MULTILINE)
+
+
+def page(report: Report) -> RenderableType:
+    """Lay out the report."""
+    audit = report.audit
+    evidence = [_evidence(audit, run) for run in wording.model_level(audit)]
+    remark = Text("the bar is the score, the mark on it is the threshold", "dim")
+    return Group(
+        _banner(audit),
+        _rows("Model", *_model(audit)),
+        _rows("SHA-256", printable(audit.suspect.sha256)),
+        _rows("Images", *_images(audit)),
+        Text(),
+        _rows("Evidence", remark),
+        *evidence,
+        *_classes(audit),
+        Text(),
+        *_firewall(audit),
+        _rows("Assumed", *_assumed(audit)),
+        _rows("Not checked", *_not_checked(report)),
+        _rows("Next", *wording.advice(audit)),
+        _rows("Ran", *_circumstances(report)),
+    )
+
+
+def _banner(audit: Audit) -> RenderableType:
+    verdict = audit.judgement.verdict
+    colour = COLOURS[verdict]
+    title = Text(f" {verdict.value.upper()} ", f"bold reverse {colour}")
+    return Panel(
+        Text(wording.headline(audit), "bold").append(f"\n{wording.because(audit)}", "not bold"),
+        title=title,
+        title_align="left",
+        border_style=colour,
+        box=box.ROUNDED,
+    )
+
+
+def _model(audit: Audit) -> list[str]:
+    suspect = audit.suspect
+    return [f"{printable(suspect.path, 120)} ({printable(suspect.format)})"]
+
+
+def _images(audit: Audit) -> list[str]:
+    clean = audit.clean
+    kind = "labelled" if clean.labelled else "without labels (the model's own answers stand in)"
+    return [
+        f"{len(clean)} {kind}, from {printable(clean.source, 120)}",
+        f"accuracy {wording.accuracy(clean)}",
+    ]
+
+
+def _assumed(audit: Audit) -> list[str]:
+    suspect, how = audit.suspect, audit.suspect.preprocessing
+    channels, height, width = suspect.image_shape
+    return [
+        f"network: {printable(suspect.architecture)}, {suspect.num_classes} classes, "
+        f"{channels}x{height}x{width} pixels",
+        f"pixels: {printable(how.name)}, {printable(how.how, 200)}",
+        f"classes: {printable(audit.clean.class_matching, 200)}",
+        *(printable(assumption, 200) for assumption in suspect.assumptions),
+    ]
+
+
+def _evidence(audit: Audit, run: Run) -> RenderableType:
+    label = Text(run.rule.name, "bold")
+    match run.outcome:
+        case NotApplicable():
+            return _rows(label, "did not apply, see 'Not checked'")
+        case Failed():
+            return _rows(label, "crashed, see 'Not checked'")
+        case Evidence() as reading:
+            row = _columns()
+            row.add_row(label, _bar(reading), *_reading(reading))
+            details = [run.rule.title, _details(audit, reading)]
+            return Group(row, _rows("", *(line for line in details if line)))
+
+
+def _bar(reading: Evidence) -> RenderableType:
+    top = top_of(reading.score, reading.threshold)
+    return Bar(reading.score, top, reading.threshold, "red" if reading.fires else "cyan")
+
+
+def _reading(reading: Evidence) -> tuple[Text, Text]:
+    if math.isnan(reading.score):
+        return Text("none"), Text("no reading", "magenta")
+    score = Text(wording.number(reading.score), "bold")
+    if reading.threshold is None:
+        return score, Text("only measures")
+    if reading.fires:
+        return score, Text(f"FIRES, threshold {wording.number(reading.threshold)}", "bold red")
+    return score, Text(f"below threshold {wording.number(reading.threshold)}")
+
+
+def _details(audit: Audit, reading: Evidence) -> str:
+    parts = []
+    if reading.fires and reading.target_classes:
+        parts.append(f"Points at {wording.class_list(audit.suspect, reading.target_classes)}.")
+    if reading.fires:
+        parts.append(wording.benign_share(reading.p_value))
+    if reading.experimental:
+        warning = "be careful with it" if reading.fires else "so this is no pass"
+        parts.append(f"Not calibrated for this kind of network, {warning}.")
+    if reading.provenance:
+        parts.append(f"Threshold: {printable(reading.provenance, 300)}")
+    return " ".join(part for part in parts if part)
+
+
+def _classes(audit: Audit) -> list[RenderableType]:
+    for run in audit.runs:
+        if isinstance(run.outcome, Evidence) and "per_class" in run.outcome.measurements:
+            scores = run.outcome.measurements["per_class"]
+            return [_rows(f"Top classes\n(by {run.rule.name})", _ranking(audit, scores))]
+    return []
+
+
+def _ranking(audit: Audit, scores: list[float]) -> RenderableType:
+    known = [(score, index) for index, score in enumerate(scores) if math.isfinite(score)]
+    known.sort(key=lambda pair: (-pair[0], pair[1]))
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(max_width=28, no_wrap=True, overflow="ellipsis")
+    table.add_column(ratio=1)
+    table.add_column(justify="right", width=7)
+    suspected = audit.judgement.target_classes
+    top = top_of(*(score for score, _ in known))
+    for score, index in known[:SHOWN_CLASSES]:
+        style = "red" if index in suspected else "cyan"
+        label = Text(wording.class_label(audit.suspect, index))
+        table.add_row(label, Bar(score, top, style=style), wording.number(score))
+    return table
+
+
+def _firewall(audit: Audit) -> list[RenderableType]:
+    run = calibration_run(audit)
+    if run is None or not isinstance(run.outcome, Evidence):
+        return []
+    return [_rows(f"Firewall\n({run.rule.name})", " ".join(describe(run.outcome.measurements)))]
+
+
+def _not_checked(report: Report) -> list[str]:
+    found = any(map(wording.is_fired, report.audit.runs))
+    gaps = [printable(gap, 300) for gap in report.audit.judgement.not_checked]
+    for run in wording.model_level(report.audit):
+        blind_to = report.blind_to.get(run.rule.name, "")
+        # Beside a finding the start is enough; where nothing was found this is what matters.
+        shown = blind_to.split(";")[0].rstrip(".") + "." if found else blind_to
+        if isinstance(run.outcome, Evidence) and blind_to:
+            gaps.append(f"{run.rule.name} is blind to: {printable(shown, 400)}")
+    return gaps
+
+
+def _circumstances(report: Report) -> list[str]:
+    audit = report.audit
+    times = ", ".join(f"{run.rule.name} {run.seconds:.1f} s" for run in audit.runs)
+    return [
+        f"backaudit {version('backaudit')} on {audit.suspect.device}, seed {audit.seed}, "
+        f"exit code {report.exit_code}; {times}",
+    ]
+
+
+def _columns() -> Table:
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(width=LABELS)
+    table.add_column(ratio=1)
+    table.add_column(justify="right", width=6)
+    table.add_column(width=22, no_wrap=True)
+    return table
+
+
+def _rows(label: str | Text, *contents: RenderableType) -> RenderableType:
+    """A label, and its contents below each other to the right of it."""
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(width=LABELS, no_wrap=True, style="bold")
+    table.add_column(ratio=1, overflow="fold")
+    for content in contents:
+        # As Text, because rich takes markup for markup in a plain string.
+        table.add_row(label, Text(content) if isinstance(content, str) else content)
+        label = ""
+    return table

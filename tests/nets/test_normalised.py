@@ -1,0 +1,101 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from backaudit.nets.normalised import (
+    LogProbabilities,
+    Normalised,
+    are_probabilities,
+    with_logits,
+)
+
+IMAGES = torch.rand(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+def classifier(*end: nn.Module) -> nn.Sequential:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(48, 5), *end)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+class Attention(nn.Module):
+    """A softmax layer that runs twice: inside, and at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.softmax = nn.Softmax(1)
+        self.fc = nn.Linear(48, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        flat = images.flatten(1)
+        return self.softmax(self.fc(flat * self.softmax(flat)))
+
+
+class Functional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(48, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fc(images.flatten(1)).softmax(1)
+
+
+def test_images_are_normalised_channel_by_channel() -> None:
+    mean, std = (0.1, 0.2, 0.3), (1.0, 2.0, 4.0)
+    out = Normalised(nn.Identity(), mean, std)(IMAGES)
+    for channel in range(3):
+        expected = (IMAGES[:, channel] - mean[channel]) / std[channel]
+        assert torch.allclose(out[:, channel], expected)
+
+
+def test_state_dict_is_the_suspects_own() -> None:
+    network = classifier()
+    wrapped = Normalised(network, (0.5,) * 3, (0.5,) * 3)
+    assert set(wrapped.state_dict()) == {f"network.{name}" for name in network.state_dict()}
+    assert wrapped.mean.device == next(wrapped.parameters()).device
+
+
+def test_logits_are_left_alone() -> None:
+    network = classifier()
+    assert with_logits(network, IMAGES) == (network, None)
+
+
+def test_last_softmax_layer_is_left_out() -> None:
+    logits = classifier()(IMAGES)
+    network, undone = with_logits(classifier(nn.Softmax(-1)), IMAGES)
+    assert torch.equal(network(IMAGES), logits)
+    assert undone == "The network ends in a softmax, which was left out."
+
+
+def test_nested_softmax_layer_is_found() -> None:
+    logits = classifier()(IMAGES)
+    network, undone = with_logits(classifier(nn.Sequential(nn.Softmax(-1))), IMAGES)
+    assert torch.equal(network(IMAGES), logits)
+    assert undone is not None
+
+
+@pytest.mark.parametrize("kind", [Attention, Functional])
+def test_where_no_layer_can_be_left_out_the_logarithm_is_taken(kind: type[nn.Module]) -> None:
+    probabilities = kind().eval()
+    before = probabilities(IMAGES)
+    network, undone = with_logits(probabilities, IMAGES)
+    assert isinstance(network, LogProbabilities)
+    assert torch.allclose(network(IMAGES).softmax(1), before, atol=1e-6)
+    assert torch.equal(probabilities(IMAGES), before)
+    assert "logarithm" in str(undone)
+    assert not any(module._forward_hooks for module in probabilities.modules())
+
+
+def test_logarithm_of_a_probability_of_zero_is_finite() -> None:
+    certain = LogProbabilities(nn.Identity())(torch.tensor([[1.0, 0.0]]))
+    assert bool(certain.isfinite().all())
+
+
+def test_what_are_probabilities() -> None:
+    assert are_probabilities(torch.tensor([[0.2, 0.8], [1.0, 0.0]]))
+    assert not are_probabilities(torch.tensor([[0.2, 0.9]]))
+    assert not are_probabilities(torch.tensor([[-0.5, 1.5]]))
+    assert not are_probabilities(torch.tensor([[0.2, 0.8], [0.5, 0.6]]))
