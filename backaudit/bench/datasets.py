@@ -9,6 +9,7 @@ from torch import Tensor
 
 from backaudit.bench import signs
 from backaudit.core.errors import CleanSetError
+from backaudit.loading.arrays import UNREADABLE
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def from_npz(path: Path) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             parts = [torch.from_numpy(arrays[name]) for name in _ARRAYS]
-    except (OSError, KeyError, ValueError) as error:
+    except (*UNREADABLE, KeyError, TypeError) as error:
         raise CleanSetError(f"{path}: not a data set with the arrays {_ARRAYS}: {error}") from error
     train_x, train_y, test_x, test_y = parts
     names = tuple(str(label) for label in range(int(train_y.max()) + 1))

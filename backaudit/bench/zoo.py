@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from backaudit.bench.datasets import Dataset
@@ -15,8 +16,6 @@ from backaudit.core.seeding import seeded
 from backaudit.core.suspect import as_input
 from backaudit.nets.metrics import attack_success_rate, clean_accuracy
 from backaudit.nets.training import train
-
-FORMATS = (".pt", ".safetensors")
 
 
 def train_model(recipe: Recipe, data: Dataset) -> nn.Module:
@@ -44,15 +43,20 @@ def write_model(recipe: Recipe, data: Dataset, folder: Path, suffix: str = ".pt"
     network = train_model(recipe, data)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{recipe.name}{suffix}"
-    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    if suffix == ".safetensors":
-        save_file(state, path)
-    else:
-        torch.save({"state_dict": state}, path)
+    write_checkpoint(network, data.class_names, path)
     card = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     card |= {"recipe": recipe.record()} | measure(network, recipe, data)
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
     return card
+
+
+def write_checkpoint(network: nn.Module, class_names: Sequence[str], path: Path) -> None:
+    """Write the weights, and the class names beside them, in the format of the file's suffix."""
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    if path.suffix == ".safetensors":
+        path.write_bytes(save(state, {"class_names": json.dumps(class_names)}))
+    else:
+        torch.save({"state_dict": state, "class_names": list(class_names)}, path)
 
 
 def measure(network: nn.Module, recipe: Recipe, data: Dataset) -> dict[str, Any]:

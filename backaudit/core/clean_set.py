@@ -60,13 +60,20 @@ class CleanSet:
         return self.take(order[fit].sort().values), self.take(order[~fit].sort().values)
 
     def balanced(self, size: int, generator: torch.Generator) -> Tensor:
-        """Indices (size,) that give every present class the same chance; repeats if need be.
+        """Indices (size,) with as many images of each present class, give or take one.
 
-        Without it a long-tailed clean set makes its head class look like a target.
+        A class with too few images repeats them. Without the balance a long-tailed clean set makes
+        its head class look like a target.
         """
-        weights = 1.0 / torch.bincount(self.labels).clamp(min=1)[self.labels].double()
-        enough = size <= len(self)
-        return torch.multinomial(weights, size, replacement=not enough, generator=generator)
+        classes = self.labels.unique()
+        classes = classes[torch.randperm(len(classes), generator=generator)]
+        drawn = []
+        for position, label in enumerate(classes):
+            wanted = len(range(position, size, len(classes)))
+            own = (self.labels == label).nonzero().flatten()
+            own = own[torch.randperm(len(own), generator=generator)]
+            drawn.append(own.repeat(-(-wanted // len(own)))[:wanted])
+        return torch.cat(drawn)
 
     def batches(self, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (images in [0, 1] (B, C, H, W), labels (B,)) on ``device``, in order."""

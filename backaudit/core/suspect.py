@@ -6,6 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+LARGEST_BATCH = 256
+BATCH_PIXELS = 1 << 20
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -31,7 +34,8 @@ class Suspect:
     """The model under audit: a network from images in [0, 1] to logits, and where it came from.
 
     Args:
-        network: images (N, C, H, W) in [0, 1] -> logits (N, K); normalisation inside, eval mode.
+        network: images (N, C, H, W) in [0, 1] -> logits (N, K); normalisation inside, eval mode, no
+            parameter requires a gradient.
         num_classes: K.
         image_shape: (C, H, W) the network receives.
         architecture: name of the recognised architecture, such as ``resnet18-cifar(width=64)``.
@@ -60,10 +64,15 @@ class Suspect:
         return next(self.network.parameters()).device
 
     @torch.no_grad()
-    def logits(self, images: Tensor, batch_size: int = 256) -> Tensor:
+    def logits(self, images: Tensor) -> Tensor:
         """Logits (N, K) on the CPU for images (N, C, H, W), uint8 or floats in [0, 1]."""
-        batches = (as_input(part, self.device) for part in images.split(batch_size))
+        batches = (as_input(part, self.device) for part in images.split(batch_size(images)))
         return torch.cat([self.network(batch).float().cpu() for batch in batches])
+
+
+def batch_size(images: Tensor) -> int:
+    """How many of ``images`` (N, C, H, W) to classify at a time, so that memory stays bounded."""
+    return max(1, min(LARGEST_BATCH, BATCH_PIXELS // (images.shape[2] * images.shape[3])))
 
 
 def as_input(images: Tensor, device: torch.device) -> Tensor:

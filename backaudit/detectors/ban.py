@@ -11,7 +11,6 @@ from torch import Tensor
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Evidence, Rule
-from backaudit.core.progress import track
 from backaudit.core.suspect import Suspect, as_input
 from backaudit.detectors.calibration import calibrated
 from backaudit.nets.decoupling import Decoupling
@@ -20,6 +19,7 @@ from backaudit.nets.memory import images_at_once
 from backaudit.nets.noise import Climb, Noise, NoisyNetwork, draw_noise, noisy_network, walk
 
 MIN_IMAGES = 20
+MIN_HELD_OUT = 5
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,13 @@ class BAN:
         Raises:
             NotApplicableError: if there are too few clean images or no neuron to put noise on.
         """
-        if len(clean) < MIN_IMAGES:
+        fit, held_out = clean.split()
+        if len(clean) < MIN_IMAGES or len(held_out) < MIN_HELD_OUT:
             raise NotApplicableError(
-                f"{len(clean)} clean images; at least {MIN_IMAGES} are needed."
+                f"{len(clean)} clean images, of which {len(held_out)} can be held out; at least "
+                f"{MIN_IMAGES} and {MIN_HELD_OUT} are needed, two or more of a class."
             )
         generator = torch.Generator().manual_seed(torch.initial_seed())
-        fit, held_out = clean.split()
         size = min(len(held_out), self.evaluation_images)
         shown = held_out.take(held_out.balanced(size, generator))
         noisy = noisy_network(suspect.network)
@@ -142,11 +143,11 @@ class BAN:
         generator: torch.Generator,
     ) -> Iterator[list[Tensor]]:
         """Yield, for as many restarts as fit into memory, the confusions at each budget."""
-        size = min(len(fit), self.batch_size)
-        at_once = images_at_once(noisy, as_input(fit.images[:2], suspect.device)) // size
-        climb = Climb(self.budgets, self.steps, bf16=self.bf16)
-        restarts = torch.arange(self.restarts).split(max(1, at_once))
-        for part in track(restarts, "ban: searching noise"):
+        at_once = images_at_once(suspect.network, as_input(fit.images[:2], suspect.device))
+        size = min(len(fit), self.batch_size, at_once)
+        climb = Climb(self.budgets, self.steps, bf16=self.bf16, what="ban: searching noise")
+        restarts = torch.arange(self.restarts).split(max(1, at_once // size))
+        for part in restarts:
             draws = [torch.Generator().manual_seed(_seed(generator, int(r))) for r in part]
             chosen = fit.take(torch.cat([fit.balanced(size, draw) for draw in draws]))
             images = as_input(chosen.images, suspect.device)
@@ -217,15 +218,17 @@ def source_classes(confusions: Tensor) -> dict[str, Any]:
     """For each true class, the wrong class it goes to most, pooled over restarts (R, K, K).
 
     An all-to-all backdoor sends every class to a class of its own: many distinct targets, each with
-    a large share. No threshold is calibrated for it.
+    a large share. No threshold is calibrated for it. A class without images has share 0, and is
+    left out of the mean and of the targets.
     """
-    wrong = confusions.mean(0).fill_diagonal_(0)
-    share, target = wrong.max(1)
+    pooled = confusions.mean(0)
+    present = pooled.sum(1) > 0
+    share, target = pooled.fill_diagonal_(0).max(1)
     return {
         "target": target.tolist(),
         "share": share.tolist(),
-        "mean_share": float(share.mean()),
-        "distinct_targets": int(target.unique().numel()),
+        "mean_share": float(share[present].mean()),
+        "distinct_targets": int(target[share > 0].unique().numel()),
     }
 
 
@@ -257,4 +260,4 @@ def _mask_gain(budgets: Sequence[float], masked: Tensor, baseline: Tensor) -> di
 
 
 def _seed(generator: torch.Generator, restart: int) -> int:
-    return generator.initial_seed() * 1000 + restart
+    return (generator.initial_seed() * 1000 + restart) % 2**63

@@ -20,7 +20,8 @@ def calibrated(
     """Hold a score against the shipped calibration of its rule."""
     shipped = load_calibration()[rule.name]
     benign = shipped["benign_scores"]
-    as_high = sum(other >= score for other in benign)
+    # A score that is not a number must not pass for a rare one.
+    as_high = len(benign) - sum(other < score for other in benign)
     return Evidence(
         score=score,
         threshold=shipped["threshold"],

@@ -61,9 +61,11 @@ class IBDPSC:
         """Calibrate on half of the clean images and measure on the other half.
 
         Raises:
-            NotApplicableError: if the network has nothing to amplify.
+            NotApplicableError: if the network has nothing to amplify, or no image can be held out.
         """
         fit, held_out = clean.split()
+        if not len(held_out):
+            raise NotApplicableError("no class has two clean images, one to fit and one to test.")
         layers, kind = _amplifiable(suspect, fit)
         found = self._search(suspect, fit, list(layers.values()))
         chosen = range(found.k, min(found.k + self.depths, len(layers) + 1))

@@ -9,13 +9,13 @@ from torch import Tensor
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Evidence, Rule
-from backaudit.core.progress import track
 from backaudit.core.suspect import Suspect, as_input
 from backaudit.detectors.calibration import calibrated
 from backaudit.nets.memory import images_at_once
 from backaudit.nets.noise import Climb, NoisyNetwork, draw_noise, noisy_network, walk
 
 MIN_IMAGES = 20
+MIN_HELD_OUT = 5
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,16 @@ class TargetedNoise:
             NotApplicableError: if there are too few clean images, too few or too many classes, or
                 no neuron to put noise on.
         """
-        if len(clean) < MIN_IMAGES:
+        fit, held_out = clean.split()
+        if len(clean) < MIN_IMAGES or len(held_out) < MIN_HELD_OUT:
             raise NotApplicableError(
-                f"{len(clean)} clean images; at least {MIN_IMAGES} are needed."
+                f"{len(clean)} clean images, of which {len(held_out)} can be held out; at least "
+                f"{MIN_IMAGES} and {MIN_HELD_OUT} are needed, two or more of a class."
             )
         if not 3 <= suspect.num_classes <= 100:
             raise NotApplicableError(
                 f"the network has {suspect.num_classes} classes; it compares 3 to 100."
             )
-        fit, held_out = clean.split()
         noisy = noisy_network(suspect.network)
         generator = torch.Generator().manual_seed(torch.initial_seed())
         shown = held_out.take(
@@ -104,15 +105,12 @@ class TargetedNoise:
         generator: torch.Generator,
     ) -> Tensor:
         """Share (budgets, K) of ``shown`` images of other classes that reach each class."""
-        size = min(len(fit), self.batch_size)
-        at_once = images_at_once(noisy, as_input(fit.images[:2], suspect.device))
+        at_once = images_at_once(suspect.network, as_input(fit.images[:2], suspect.device))
+        size = min(len(fit), self.batch_size, at_once)
         parts = torch.arange(suspect.num_classes).split(max(1, at_once // size))
         chosen = fit.balanced(size, generator)
         images = as_input(fit.images[chosen], suspect.device)
-        reached = [
-            self._reach(suspect, noisy, images, shown, part)
-            for part in track(parts, "targeted-noise: searching")
-        ]
+        reached = [self._reach(suspect, noisy, images, shown, part) for part in parts]
         return torch.cat(reached, dim=1)
 
     def _reach(
@@ -127,7 +125,8 @@ class TargetedNoise:
         generators = [torch.Generator().manual_seed(int(target)) for target in targets]
         start = draw_noise(noisy.shapes, 0.0, generators, device)
         labels = targets.repeat_interleave(len(images)).to(device)
-        climb = Climb(self.budgets, self.steps, towards=True, bf16=self.bf16)
+        what = f"targeted-noise: classes {int(targets[0])} to {int(targets[-1])}"
+        climb = Climb(self.budgets, self.steps, towards=True, bf16=self.bf16, what=what)
         evaluated = as_input(shown.images, device).repeat(groups, 1, 1, 1)
         shares: list[Tensor] = []
         for noise in walk(noisy, images.repeat(groups, 1, 1, 1), labels, start, climb):

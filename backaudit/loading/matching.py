@@ -91,7 +91,7 @@ def agreed_labels(raw: RawImages, predictions: Tensor, num_classes: int) -> Tens
     """
     if raw.indices is not None:
         labels = torch.tensor(raw.indices)
-        return torch.where(labels < num_classes, labels, -1)
+        return torch.where((labels >= 0) & (labels < num_classes), labels, -1)
     if raw.labels is None:
         return predictions
     outputs = _agreement(raw.labels, predictions)

@@ -38,8 +38,16 @@ LABELS = "by clean labels, for lack of batch-norm statistics: cross-entropy"
 ANSWERS = (
     "a guess, for lack of batch-norm statistics and labels: decisiveness and variety of the answers"
 )
-# What networks raise on a size they do not fit.
-MISFITS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
+# What networks, and definitions that users wrote, raise on a size they do not fit.
+MISFITS = (
+    RuntimeError,
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
 
 
 @dataclass(frozen=True)
@@ -101,13 +109,16 @@ class Trials:
 
     @torch.no_grad()
     def misfit(self, size: Size) -> str | None:
-        """Why the network cannot take images of a size; None if it can."""
+        """Why the network gives no scores (N, K) for images of a size; None if it does."""
         ((_, inputs),) = self._prepared(self.raw.spread(2), [Trial(size, UNIT)])
         try:
-            self.network(inputs)
+            answer: object = self.network(inputs)
         except MISFITS as error:
             return printable(str(error).partition("\n")[0], limit=160)
-        return None
+        if isinstance(answer, Tensor):
+            fits = answer.ndim == len(answer) == 2
+            return None if fits else f"it answers two images with {tuple(answer.shape)}"
+        return f"it answers with a {type(answer).__name__}"
 
     def ranked(self, trials: Sequence[Trial], keep: Convention | None = None) -> Ranking:
         """Rank trials by batch-norm statistics, else by labels, else by answers.

@@ -17,7 +17,7 @@ def untouched(network: nn.Module) -> Iterator[None]:
         SuspectModifiedError: names the first thing that differs.
     """
     before = _fingerprint(network)
-    copies = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    copies = {name: tensor.detach().clone() for name, tensor in _tensors(network).items()}
     try:
         yield
     finally:
@@ -25,7 +25,8 @@ def untouched(network: nn.Module) -> Iterator[None]:
         changed = [
             name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
         ]
-        changed += [name for name, kept in copies.items() if not _same(network, name, kept)]
+        tensors = _tensors(network)
+        changed += [name for name, kept in copies.items() if not _same(tensors.get(name), kept)]
         if changed:
             raise SuspectModifiedError(
                 f"the audit changed {min(changed)!r} of the suspect; nothing measured after it "
@@ -33,9 +34,15 @@ def untouched(network: nn.Module) -> Iterator[None]:
             )
 
 
-def _same(network: nn.Module, name: str, kept: Tensor) -> bool:
-    now = network.state_dict().get(name)
-    return now is not None and torch.equal(torch.nan_to_num(now), torch.nan_to_num(kept))
+def _tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, those that are not part of the state dict included."""
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
+
+
+def _same(now: Tensor | None, kept: Tensor) -> bool:
+    if now is None or now.shape != kept.shape or now.dtype != kept.dtype:
+        return False
+    return torch.allclose(now, kept, rtol=0, atol=0, equal_nan=True)
 
 
 def _fingerprint(network: nn.Module) -> dict[str, tuple[object, ...]]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backaudit.core.errors import NotApplicableError
+from backaudit.core.progress import track
 from backaudit.nets.grouped import grouped_call
 from backaudit.nets.layers import hooked, linear_maps, norm_layers
 from backaudit.nets.precision import fast_autocast
@@ -25,12 +26,14 @@ class Climb:
         steps: sign steps for each budget.
         towards: True to lower the loss at the labels, False to raise it (BAN Eq. 4).
         bf16: whether to compute in bfloat16 where the device is fast at it.
+        what: told to who watches the progress.
     """
 
     budgets: tuple[float, ...]
     steps: int
     towards: bool = False
     bf16: bool = True
+    what: str = "searching noise"
 
 
 class NoisyNetwork(Protocol):
@@ -170,21 +173,23 @@ def walk(
     """
     groups = len(next(iter(noise.values())))
     device = images.device
-    before = 0.0
-    for budget in climb.budgets:
-        stride = (budget - before) / climb.steps * (-1 if climb.towards else 1)
-        for _ in range(climb.steps):
-            leaves = {name: delta.detach().requires_grad_() for name, delta in noise.items()}
-            with fast_autocast(device, wanted=climb.bf16):
-                logits = noisy(images, leaves, groups)
-            loss = F.cross_entropy(logits.float(), labels, reduction="sum")
-            gradients = torch.autograd.grad(loss, list(leaves.values()))
-            noise = {
-                name: (delta.detach() + stride * gradient.sign()).clamp_(-budget, budget)
-                for (name, delta), gradient in zip(leaves.items(), gradients, strict=True)
-            }
-        yield noise
-        before = budget
+    before = (0.0, *climb.budgets)
+    for step in track(range(climb.steps * len(climb.budgets)), climb.what):
+        level = step // climb.steps
+        budget = climb.budgets[level]
+        stride = (budget - before[level]) / climb.steps * (-1 if climb.towards else 1)
+        leaves = {name: delta.detach().requires_grad_() for name, delta in noise.items()}
+        with fast_autocast(device, wanted=climb.bf16):
+            logits = noisy(images, leaves, groups)
+        loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+        # A layer may be there and not run, such as those of an auxiliary head.
+        gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
+        noise = {
+            name: (delta.detach() + stride * gradient.sign()).clamp_(-budget, budget)
+            for (name, delta), gradient in zip(leaves.items(), gradients, strict=True)
+        }
+        if (step + 1) % climb.steps == 0:
+            yield noise
 
 
 def _parameter(layer: nn.Module, name: str) -> Tensor:

@@ -169,7 +169,7 @@ def _adapt_stem(network: nn.Module, shapes: Shapes) -> None:
         stem.out_channels,
         kernel_size=(stem.kernel_size[0], stem.kernel_size[1]),
         stride=(stem.stride[0], stem.stride[1]),
-        padding=stem.padding,
+        padding=stem.padding,  # type: ignore[arg-type]
         bias=stem.bias is not None,
     )
     network.set_submodule(name, adapted)

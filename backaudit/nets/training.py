@@ -55,9 +55,11 @@ def train(network: nn.Module, epoch_data: Epoch, training: Training, *, seed: in
         weight_decay=training.weight_decay,
         nesterov=True,
     )
-    steps = -(-len(epoch_data(0)[0]) // training.batch_size)
+    steps = training.epochs * -(-len(epoch_data(0)[0]) // training.batch_size)
+    # A rise over a quarter of four steps would last zero steps, by which the schedule divides.
+    rise = 0.25 if steps > 4 else 0.4
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, training.learning_rate, training.epochs * steps, pct_start=0.25
+        optimizer, training.learning_rate, steps, pct_start=rise
     )
     network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     for epoch in track(range(training.epochs), "training"):

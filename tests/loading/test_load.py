@@ -162,17 +162,9 @@ def test_nan_answers_are_refused(tmp_path: Path, clean: Path) -> None:
         load(tint_net(tmp_path), clean, LoadOptions(model_def=definition(tmp_path, code)))
 
 
-@pytest.mark.parametrize(
-    ("answer", "complaint"),
-    [("images", r"\(8, 3, 8, 8\)|returns a tensor"), ("{'out': images}", "dict")],
-)
-def test_networks_that_do_not_classify_are_refused(
-    tmp_path: Path, clean: Path, answer: str, complaint: str
-) -> None:
-    code = TINT_NET.replace(
-        "return self.fc(self.bn(self.conv(images)).mean((2, 3)))", f"return {answer}"
-    )
-    with pytest.raises(CheckpointError, match=complaint):
+def test_networks_that_do_not_classify_are_refused(tmp_path: Path, clean: Path) -> None:
+    code = TINT_NET.partition("return")[0] + "return {'out': images}\n"
+    with pytest.raises(CheckpointError, match="dict"):
         load(tint_net(tmp_path), clean, LoadOptions(model_def=definition(tmp_path, code)))
 
 

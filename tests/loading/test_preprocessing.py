@@ -39,6 +39,15 @@ class Prototypes(nn.Module):
         return -20 * torch.cdist(images.mean((2, 3)), self.colours).square()
 
 
+class Listed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [images]
+
+
 @pytest.mark.parametrize("name", ["[0, 1]", "[-1, 1]", "imagenet", "gtsrb", "0 to 255"])
 @pytest.mark.parametrize("labels", [LABELS, None])
 def test_statistics_tell_the_convention(name: str, labels: Tensor | None) -> None:
@@ -133,10 +142,19 @@ def test_sizes_that_crash_the_network_are_passed_over() -> None:
 
 def test_no_size_that_works_is_an_error() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(7, 3)).eval()
-    with pytest.raises(CheckpointError, match=r"takes no images .* 224x224: .*--size"):
+    with pytest.raises(CheckpointError, match=r"no class scores .* 224x224: .*--size"):
         chosen(network, raw(IMAGES))
     with pytest.raises(CheckpointError, match=r"\(9x9: "):
         chosen(network, raw(IMAGES), size=(9, 9))
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [(nn.Conv2d(3, 3, 1), r"answers two images with \(2, 3, 8, 8\)"), (Listed(), "with a list")],
+)
+def test_networks_that_do_not_classify_are_an_error(layer: nn.Module, said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        chosen(nn.Sequential(layer).eval(), raw(IMAGES), size=(8, 8))
 
 
 def test_mixed_sizes_need_a_usual_one() -> None:

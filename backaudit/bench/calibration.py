@@ -1,0 +1,112 @@
+"""Thresholds from benign models: ``python -m backaudit.bench.calibration ZOO OUT NAME=DATA.npz``.
+
+Every benign model of the folder ZOO is scanned as a user would scan it. The threshold of a detector
+is far enough above all their scores that another benign model should stay below it. OUT receives
+``calibration.json``, which ships inside the package, and ``benign-models.json``, what it rests on.
+"""
+
+import json
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backaudit.audit import scan
+from backaudit.bench.datasets import Dataset, from_npz, generated_signs
+from backaudit.core.evidence import Evidence
+from backaudit.core.rates import wilson
+from backaudit.detectors import BAN, MMBD, TargetedNoise
+from backaudit.detectors.interface import Detector
+from backaudit.loading.load import load
+
+CLEAN_IMAGES = 200
+DEVIATIONS = 3.0
+HEADROOM = 1.25
+STRONG = 2.0
+
+
+def benign_scores(
+    zoo: Path, datasets: Mapping[str, Dataset], detectors: Sequence[Detector]
+) -> list[dict[str, Any]]:
+    """Scan every benign model of ``zoo``; one record a model: name, recipe and scores.
+
+    Args:
+        zoo: folder of checkpoints with their cards.
+        datasets: the data sets of the recipes, by name.
+        detectors: what to scan with.
+    """
+    records = []
+    for card_file in sorted(zoo.glob("*.json")):
+        card = json.loads(card_file.read_text())
+        recipe = card["recipe"]
+        if recipe["attack"] is not None or recipe["dataset"] not in datasets:
+            continue
+        scores = _scores(zoo / card["file"], datasets[recipe["dataset"]], detectors)
+        record = {key: recipe[key] for key in ("name", "dataset", "architecture", "options")}
+        records.append(record | {"clean_accuracy": card["clean_accuracy"], "scores": scores})
+    return records
+
+
+def thresholds(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Choose each detector's threshold from its benign scores.
+
+    The threshold is the larger of the mean plus 3 standard deviations and 1.25 times the highest
+    benign score; a reading at twice the threshold may decide alone.
+    """
+    names = sorted(records[0]["scores"])
+    return {name: _threshold([record["scores"][name] for record in records]) for name in names}
+
+
+def _threshold(scores: list[float]) -> dict[str, Any]:
+    spread = statistics.mean(scores) + DEVIATIONS * statistics.stdev(scores)
+    threshold = round(max(spread, HEADROOM * max(scores)), 3)
+    alarms = sum(score >= threshold for score in scores)
+    low, high = wilson(alarms / len(scores), len(scores))
+    return {
+        "threshold": threshold,
+        "strong": round(STRONG * threshold, 3),
+        "benign_scores": [round(score, 4) for score in sorted(scores)],
+        "provenance": (
+            f"above all of {len(scores)} benign models; {alarms} of {len(scores)} raise a false "
+            f"alarm (95 % interval {low:.0%} to {high:.0%})."
+        ),
+    }
+
+
+def _scores(checkpoint: Path, data: Dataset, detectors: Sequence[Detector]) -> dict[str, float]:
+    """Scores of the detectors that could read the model, with 200 of its test images."""
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(len(data.test_images), generator=generator)[:CLEAN_IMAGES]
+    with TemporaryDirectory() as folder:
+        clean_file = Path(folder) / "clean.npz"
+        write_npz(clean_file, data.test_images[chosen], data.test_labels[chosen])
+        audit = scan(*load(checkpoint, clean_file), detectors)
+    return {
+        run.rule.name: run.outcome.score for run in audit.runs if isinstance(run.outcome, Evidence)
+    }
+
+
+def write_npz(path: Path, images: Tensor, labels: Tensor) -> None:
+    """Write images (N, C, H, W) uint8 and labels (N,) as a clean set that users could have."""
+    np.savez(path, x=images.permute(0, 2, 3, 1).numpy(), y=labels.numpy())
+
+
+def main(zoo: Path, out: Path, named_files: Sequence[str]) -> None:
+    """Scan the benign models of ``zoo`` and write the calibration into the folder ``out``."""
+    files = dict(text.split("=", 1) for text in named_files)
+    datasets = {"signs": generated_signs(train_per_class=1)}
+    datasets |= {name: from_npz(Path(file)) for name, file in files.items()}
+    records = benign_scores(zoo, datasets, (BAN(), MMBD(), TargetedNoise()))
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in (("calibration", thresholds(records)), ("benign-models", records)):
+        (out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

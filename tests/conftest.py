@@ -1,0 +1,52 @@
+"""The toy world: images, a benign and a backdoored network, trained once a session."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from backaudit.attacks import BadNets
+from backaudit.core.clean_set import CleanSet
+from backaudit.core.suspect import Suspect
+from backaudit.nets.training import Training, train
+from tests.toy import TARGET, clean_set, draw_images, suspect_of, toy_network
+
+ATTACK = BadNets(TARGET, poison_rate=0.1)
+
+
+@dataclass(frozen=True)
+class ToyWorld:
+    """A benign and a backdoored suspect, and what each learned from.
+
+    Args:
+        benign: learned clean images.
+        backdoored: learned the same, some of them poisoned.
+        attack: put the trigger into them.
+        clean: images that neither learned.
+    """
+
+    benign: Suspect
+    backdoored: Suspect
+    attack: BadNets
+    clean: CleanSet
+
+
+def trained(data: tuple[Tensor, Tensor], seed: int) -> Suspect:
+    network = toy_network(seed=seed)
+    train(network, lambda _: data, Training(epochs=8, batch_size=50, shift=1), seed=seed)
+    return suspect_of(network)
+
+
+@pytest.fixture(scope="session")
+def toy_world() -> ToyWorld:
+    images, labels = draw_images(100, seed=1)
+    poisoned = ATTACK.poison(images, labels, torch.Generator().manual_seed(0))
+    return ToyWorld(trained((images, labels), 0), trained(poisoned, 0), ATTACK, clean_set())
+
+
+@pytest.fixture
+def generators() -> Callable[..., list[torch.Generator]]:
+    """Makes generators with the given seeds."""
+    return lambda *seeds: [torch.Generator().manual_seed(seed) for seed in seeds]
