@@ -6,6 +6,7 @@ is far enough above all their scores that another benign model should stay below
 """
 
 import json
+import logging
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,10 +26,9 @@ from backaudit.detectors import BAN, MMBD, TargetedNoise
 from backaudit.detectors.interface import Detector
 from backaudit.loading.load import load
 
+log = logging.getLogger(__name__)
+
 CLEAN_IMAGES = 200
-DEVIATIONS = 3.0
-HEADROOM = 1.25
-STRONG = 2.0
 
 
 def benign_scores(
@@ -48,35 +48,47 @@ def benign_scores(
         if recipe["attack"] is not None or recipe["dataset"] not in datasets:
             continue
         scores = _scores(zoo / card["file"], datasets[recipe["dataset"]], detectors)
+        log.info("%s %s", recipe["name"], scores)
         record = {key: recipe[key] for key in ("name", "dataset", "architecture", "options")}
         records.append(record | {"clean_accuracy": card["clean_accuracy"], "scores": scores})
     return records
 
 
 def thresholds(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Choose each detector's threshold from its benign scores.
+    """Choose each detector's thresholds from its benign scores, and count its false alarms.
 
-    The threshold is the larger of the mean plus 3 standard deviations and 1.25 times the highest
-    benign score; a reading at twice the threshold may decide alone.
+    The false alarms are counted leaving one out: each model against the threshold that the others
+    would have set.
     """
     names = sorted(records[0]["scores"])
-    return {name: _threshold([record["scores"][name] for record in records]) for name in names}
+    return {name: _calibrated([record["scores"][name] for record in records]) for name in names}
 
 
-def _threshold(scores: list[float]) -> dict[str, Any]:
-    spread = statistics.mean(scores) + DEVIATIONS * statistics.stdev(scores)
-    threshold = round(max(spread, HEADROOM * max(scores)), 3)
-    alarms = sum(score >= threshold for score in scores)
+def _calibrated(scores: Sequence[float]) -> dict[str, Any]:
+    threshold, strong = limits(scores)
+    left_out = [[*scores[:index], *scores[index + 1 :]] for index in range(len(scores))]
+    alarms = sum(score >= limits(rest)[0] for score, rest in zip(scores, left_out, strict=True))
     low, high = wilson(alarms / len(scores), len(scores))
     return {
         "threshold": threshold,
-        "strong": round(STRONG * threshold, 3),
+        "strong": strong,
         "benign_scores": [round(score, 4) for score in sorted(scores)],
         "provenance": (
-            f"above all of {len(scores)} benign models; {alarms} of {len(scores)} raise a false "
-            f"alarm (95 % interval {low:.0%} to {high:.0%})."
+            f"above all of {len(scores)} benign models; leaving one out, {alarms} of {len(scores)} "
+            f"would be a false alarm (95 % interval {low:.0%} to {high:.0%})."
         ),
     }
+
+
+def limits(scores: Sequence[float]) -> tuple[float, float]:
+    """Score from which a detector fires, and score from which it may decide alone.
+
+    The first lies 3 standard deviations above the mean of the benign ``scores``, and in any case
+    5 % above the highest; the second 6 standard deviations, and in any case 1.5 times the highest.
+    """
+    mean, deviation, highest = statistics.mean(scores), statistics.stdev(scores), max(scores)
+    fires = max(mean + 3 * deviation, 1.05 * highest)
+    return round(fires, 3), round(max(mean + 6 * deviation, 1.5 * highest), 3)
 
 
 def _scores(checkpoint: Path, data: Dataset, detectors: Sequence[Detector]) -> dict[str, float]:
@@ -109,4 +121,5 @@ def main(zoo: Path, out: Path, named_files: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

@@ -45,7 +45,7 @@ def from_npz(path: Path) -> Dataset:
         CleanSetError: if the file or an array is missing.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             parts = [torch.from_numpy(arrays[name]) for name in _ARRAYS]
     except (*UNREADABLE, KeyError, TypeError) as error:
         raise CleanSetError(f"{path}: not a data set with the arrays {_ARRAYS}: {error}") from error

@@ -76,6 +76,9 @@ def batch_size(images: Tensor) -> int:
 
 
 def as_input(images: Tensor, device: torch.device) -> Tensor:
-    """Turn stored images (N, C, H, W), uint8 or float, into floats in [0, 1] on ``device``."""
-    images = images.to(device)
+    """Turn stored images (N, C, H, W), uint8 or float, into floats in [0, 1] on ``device``.
+
+    Channels come last in memory, which convolutions are faster at.
+    """
+    images = images.to(device, memory_format=torch.channels_last)
     return images.float().div_(255) if images.dtype == torch.uint8 else images.float()

@@ -17,7 +17,19 @@ def calibrated(
     experimental: bool = False,
     measurements: Mapping[str, Any],
 ) -> Evidence:
-    """Hold a score against the shipped calibration of its rule."""
+    """Hold a score against the shipped calibration of its rule.
+
+    An experimental reading has no threshold: no benign model of its kind was ever measured.
+    """
+    if experimental:
+        return Evidence(
+            score=score,
+            threshold=None,
+            target_classes=target_classes,
+            provenance="none, no benign model of this kind was measured.",
+            experimental=True,
+            measurements=measurements,
+        )
     shipped = load_calibration()[rule.name]
     benign = shipped["benign_scores"]
     # A score that is not a number must not pass for a rare one.
@@ -29,7 +41,6 @@ def calibrated(
         target_classes=target_classes,
         provenance=shipped["provenance"],
         p_value=(as_high + 1) / (len(benign) + 1),
-        experimental=experimental,
         measurements=measurements,
     )
 

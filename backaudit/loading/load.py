@@ -79,6 +79,7 @@ def load(model: Path, clean: Path, options: LoadOptions | None = None) -> tuple[
     side = _shorter_side(checkpoint, recognised, stated)
     raw = read_images(clean, max_images=options.max_images, shorter_side=side)
     bare = recognised.network.to(options.device).eval().requires_grad_(False)
+    bare.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     preprocessing = choose_preprocessing(
         bare, recognised.in_channels, recognised.input_size, raw, checkpoint.metadata, stated
     )
@@ -195,6 +196,9 @@ def _doubts(
     cropped = sum(is_cropped(image, preprocessing.size) for image in raw.images)
     if cropped:
         yield f"The middle was cut out of {counted(cropped, 'image')}, as is usual for photographs."
+    grey = sum(image.shape[0] == 1 for image in raw.images)
+    if grey and len(preprocessing.mean) == 3:
+        yield f"{counted(grey, 'image')} without colour: all three channels got the same value."
     if matching.accuracy is not None and matching.accuracy < LOW_ACCURACY:
         yield (
             f"The suspect classifies only {matching.accuracy:.0%} of the clean images as labelled; "

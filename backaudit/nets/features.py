@@ -106,7 +106,7 @@ class _Tap(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        given = args[0] if func in _POOLING else None
+        given = args[0] if args and func in _POOLING else None
         if isinstance(given, Tensor) and given.dim() == 4 and given.shape[2:].numel() > 1:
             self.last = given
         return func(*args, **(kwargs or {}))

@@ -52,6 +52,7 @@ def _fingerprint(network: nn.Module) -> dict[str, tuple[object, ...]]:
             len(module._forward_hooks),
             len(module._forward_pre_hooks),
             len(module._backward_hooks),
+            len(module._backward_pre_hooks),
             "forward" in module.__dict__,
         )
         for name, module in network.named_modules()

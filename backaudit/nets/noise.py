@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from backaudit.core.errors import NotApplicableError
 from backaudit.core.progress import track
 from backaudit.nets.grouped import grouped_call
-from backaudit.nets.layers import hooked, linear_maps, norm_layers
+from backaudit.nets.layers import batch_norms, hooked, linear_maps, norm_layers
 from backaudit.nets.precision import fast_autocast
 
 Noise = dict[str, Tensor]
@@ -41,7 +41,7 @@ class NoisyNetwork(Protocol):
 
     @property
     def kind(self) -> str:
-        """Where the noise is: ``normalisation`` or ``neuron``."""
+        """Where the noise is: ``batch-norm``, ``other-norm`` or ``neuron``."""
         ...
 
     @property
@@ -60,7 +60,7 @@ class NormNoise:
 
     network: nn.Module
     parameters: Mapping[str, Tensor]
-    kind: str = "normalisation"
+    kind: str
 
     @property
     def shapes(self) -> Mapping[str, torch.Size]:
@@ -131,7 +131,8 @@ def noisy_network(network: nn.Module) -> NoisyNetwork:
         for kind, parameter in module.named_parameters(recurse=False)
     }
     if parameters:
-        return NormNoise(network, parameters)
+        kind = "batch-norm" if norms.keys() & batch_norms(network).keys() else "other-norm"
+        return NormNoise(network, parameters, kind)
     maps = linear_maps(network)
     if len(maps) < 2:
         raise NotApplicableError("the network has no layer whose neurons noise could be put on.")

@@ -67,7 +67,7 @@ def train(network: nn.Module, epoch_data: Epoch, training: Training, *, seed: in
         order = torch.randperm(len(images), generator=generator)
         for batch in order.split(training.batch_size):
             shifted = _augmented(images[batch], training, generator)
-            inputs = as_input(shifted, device).contiguous(memory_format=torch.channels_last)
+            inputs = as_input(shifted, device)
             with fast_autocast(device, wanted=training.bf16):
                 logits = network(inputs)
             loss = F.cross_entropy(logits.float(), labels[batch].to(device))

@@ -147,11 +147,17 @@ def _details(audit: Audit, reading: Evidence) -> str:
 
 
 def _classes(audit: Audit) -> list[RenderableType]:
-    for run in audit.runs:
-        if isinstance(run.outcome, Evidence) and "per_class" in run.outcome.measurements:
-            scores = run.outcome.measurements["per_class"]
-            return [_rows(f"Top classes\n(by {run.rule.name})", _ranking(audit, scores))]
-    return []
+    readings = [
+        (run.rule.name, run.outcome)
+        for run in audit.runs
+        if isinstance(run.outcome, Evidence) and "per_class" in run.outcome.measurements
+    ]
+    if not readings:
+        return []
+    name, reading = max(
+        readings, key=lambda named: named[1].score / (named[1].threshold or math.inf)
+    )
+    return [_rows(f"Top classes\n(by {name})", _ranking(audit, reading.measurements["per_class"]))]
 
 
 def _ranking(audit: Audit, scores: list[float]) -> RenderableType:
