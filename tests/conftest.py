@@ -1,6 +1,6 @@
 """The toy world: images, a benign and a backdoored network, trained once a session."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -9,9 +9,13 @@ from torch import Tensor
 
 from backaudit.attacks import BadNets
 from backaudit.core.clean_set import CleanSet
+from backaudit.core.seeding import seeded
 from backaudit.core.suspect import Suspect
 from backaudit.nets.training import Training, train
 from tests.toy import TARGET, clean_set, draw_images, suspect_of, toy_network
+
+# Tensors are so small here that threads would only wait for one another.
+torch.set_num_threads(1)
 
 ATTACK = BadNets(TARGET, poison_rate=0.1)
 
@@ -34,9 +38,10 @@ class ToyWorld:
 
 
 def trained(data: tuple[Tensor, Tensor], seed: int) -> Suspect:
-    network = toy_network(seed=seed)
+    channels = data[0].shape[1]
+    network = toy_network(channels, seed=seed)
     train(network, lambda _: data, Training(epochs=8, batch_size=50, shift=1), seed=seed)
-    return suspect_of(network)
+    return suspect_of(network, channels)
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +51,19 @@ def toy_world() -> ToyWorld:
     return ToyWorld(trained((images, labels), 0), trained(poisoned, 0), ATTACK, clean_set())
 
 
+@pytest.fixture(scope="session")
+def grey_suspect() -> Suspect:
+    """A benign suspect that reads images of one channel."""
+    return trained(draw_images(50, seed=1, channels=1), 0)
+
+
 @pytest.fixture
-def generators() -> Callable[..., list[torch.Generator]]:
-    """Makes generators with the given seeds."""
-    return lambda *seeds: [torch.Generator().manual_seed(seed) for seed in seeds]
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> Iterator[None]:
+    """Every test draws the same numbers, whichever tests ran before."""
+    with seeded(0):
+        yield

@@ -1,6 +1,7 @@
 """Small images that can be told apart, and networks that learn them in a fraction of a second."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -47,7 +48,7 @@ def toy_network(
     widths = (channels, 8, 16, 32)
     network = nn.Sequential()
     with seeded(seed):
-        for index, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+        for index, (before, after) in enumerate(pairwise(widths)):
             stride = 1 if index == 0 else 2
             network.append(nn.Conv2d(before, after, 3, stride, padding=1, bias=bias))
             network.append(norm(after))

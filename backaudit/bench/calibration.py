@@ -65,13 +65,14 @@ def thresholds(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]
 
 
 def _calibrated(scores: Sequence[float]) -> dict[str, Any]:
-    threshold, strong = limits(scores)
+    chosen = limits(scores)
     left_out = [[*scores[:index], *scores[index + 1 :]] for index in range(len(scores))]
-    alarms = sum(score >= limits(rest)[0] for score, rest in zip(scores, left_out, strict=True))
+    alarms = sum(
+        score >= limits(rest)["threshold"] for score, rest in zip(scores, left_out, strict=True)
+    )
     low, high = wilson(alarms / len(scores), len(scores))
     return {
-        "threshold": threshold,
-        "strong": strong,
+        **chosen,
         "benign_scores": [round(score, 4) for score in sorted(scores)],
         "provenance": (
             f"above all of {len(scores)} benign models; leaving one out, {alarms} of {len(scores)} "
@@ -80,15 +81,18 @@ def _calibrated(scores: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def limits(scores: Sequence[float]) -> tuple[float, float]:
-    """Score from which a detector fires, and score from which it may decide alone.
+def limits(scores: Sequence[float]) -> dict[str, float]:
+    """Scores from which a detector leans, fires and may decide alone, from benign ``scores``.
 
-    The first lies 3 standard deviations above the mean of the benign ``scores``, and in any case
-    5 % above the highest; the second 6 standard deviations, and in any case 1.5 times the highest.
+    They lie 2, 4 and 6 standard deviations above the mean, the last two in any case 5 % and 50 %
+    above the highest. A lone reading must be rarer than one that another supports.
     """
     mean, deviation, highest = statistics.mean(scores), statistics.stdev(scores), max(scores)
-    fires = max(mean + 3 * deviation, 1.05 * highest)
-    return round(fires, 3), round(max(mean + 6 * deviation, 1.5 * highest), 3)
+    return {
+        "lean": round(mean + 2 * deviation, 3),
+        "threshold": round(max(mean + 4 * deviation, 1.05 * highest), 3),
+        "strong": round(max(mean + 6 * deviation, 1.5 * highest), 3),
+    }
 
 
 def _scores(checkpoint: Path, data: Dataset, detectors: Sequence[Detector]) -> dict[str, float]:

@@ -29,6 +29,8 @@ class Evidence:
         score: higher is always more suspicious.
         threshold: the method fires at or above it; None if the method only measures.
         strong: at or above it this reading alone supports ``backdoored``; None if never.
+        lean: at or above it this reading supports another one that names the same class; None if
+            it must fire for that.
         target_classes: suspected target classes, most suspected first.
         provenance: how the threshold was obtained: models, false-alarm rate, interval.
         p_value: share of benign calibration models that score as high (add-one); None if unknown.
@@ -41,6 +43,7 @@ class Evidence:
     threshold: float | None
     target_classes: tuple[int, ...] = ()
     strong: float | None = None
+    lean: float | None = None
     provenance: str = ""
     p_value: float | None = None
     experimental: bool = False
@@ -57,6 +60,11 @@ class Evidence:
         if self.threshold is None or self.experimental:
             return False
         return math.isfinite(self.score) and math.isfinite(self.threshold)
+
+    @property
+    def leans(self) -> bool:
+        """Whether this reading supports another one that names the same class."""
+        return self.fires or (self.decides and self.lean is not None and self.score >= self.lean)
 
     @property
     def is_strong(self) -> bool:

@@ -28,12 +28,14 @@ class Judgement:
     Args:
         verdict: the claim.
         target_classes: suspected target classes, most suspected first.
+        witnesses: names of the rules whose readings speak for a backdoor.
         reasons: one sentence for each piece of evidence that decided.
         not_checked: what was not looked at, one sentence each.
     """
 
     verdict: Verdict
     target_classes: tuple[int, ...]
+    witnesses: tuple[str, ...]
     reasons: tuple[str, ...]
     not_checked: tuple[str, ...]
 
@@ -60,38 +62,56 @@ class Audit:
 def judge(runs: Sequence[Run]) -> Judgement:
     """Weigh the model-level runs: a pure function of what happened.
 
-    * ``backdoored``: a reading strong enough to stand alone, or two that fire and name a class
-      in common;
-    * ``suspicious``: any other reading that fires;
-    * ``no-evidence``: every model-level method read the suspect, inside its calibration, and none
-      fires;
-    * ``inconclusive``: none fires, but one could not look, crashed or is not calibrated for it.
+    * ``backdoored``: a reading strong enough to stand alone, or one that fires and that another
+      supports by leaning to the same class;
+    * ``suspicious``: any other reading that fires, or two that lean to the same class;
+    * ``no-evidence``: neither, and every model-level method read the suspect, calibrated for it;
+    * ``inconclusive``: neither, but one could not look, crashed or is not calibrated for it.
     """
     model_level = [run for run in runs if run.rule.id.startswith(MODEL_LEVEL)]
-    fired = [(run, run.outcome) for run in model_level if _fires(run)]
-    readings = [outcome for _, outcome in fired if isinstance(outcome, Evidence)]
-    # dict.fromkeys: a reading votes once for a class, and in its own order.
-    votes = Counter(
-        target for reading in readings for target in dict.fromkeys(reading.target_classes)
-    )
-    agree = len(readings) > 1 and max(votes.values(), default=0) > 1
-    if agree or any(reading.is_strong for reading in readings):
+    shared = _shared_classes(model_level)
+    witnesses = [run for run in model_level if _fires(run) or _targets(run) & shared]
+    fired = [run for run in witnesses if _fires(run)]
+    if any(_is_strong(run) or _targets(run) & shared for run in fired):
         verdict = Verdict.BACKDOORED
-    elif readings:
+    elif witnesses:
         verdict = Verdict.SUSPICIOUS
     elif model_level and all(_reads(run) for run in model_level):
         verdict = Verdict.NO_EVIDENCE
     else:
         verdict = Verdict.INCONCLUSIVE
-    reasons = [_why_fired(run) for run, _ in fired]
-    if agree:
-        reasons.append("The methods that fire name the same target class.")
+    votes = Counter(target for run in witnesses for target in _named(run))
+    reasons = [_why(run) for run in witnesses]
+    if shared:
+        reasons.append("Methods that are independent of each other name the same target class.")
     return Judgement(
         verdict=verdict,
         target_classes=tuple(target for target, _ in votes.most_common()),
+        witnesses=tuple(run.rule.name for run in witnesses),
         reasons=tuple(reasons),
         not_checked=tuple(gap for run in runs for gap in _gaps(run)),
     )
+
+
+def _shared_classes(runs: Sequence[Run]) -> set[int]:
+    """Classes that two readings or more lean to."""
+    votes = Counter(target for run in runs for target in _targets(run))
+    return {target for target, count in votes.items() if count > 1}
+
+
+def _targets(run: Run) -> set[int]:
+    """Classes that a reading leans to; none if it does not lean."""
+    return set(_named(run)) if isinstance(run.outcome, Evidence) and run.outcome.leans else set()
+
+
+def _named(run: Run) -> tuple[int, ...]:
+    """The classes a reading names, in its own order, each once."""
+    named = run.outcome.target_classes if isinstance(run.outcome, Evidence) else ()
+    return tuple(dict.fromkeys(named))
+
+
+def _is_strong(run: Run) -> bool:
+    return isinstance(run.outcome, Evidence) and run.outcome.is_strong
 
 
 def _fires(run: Run) -> bool:
@@ -102,7 +122,7 @@ def _reads(run: Run) -> bool:
     return isinstance(run.outcome, Evidence) and run.outcome.decides
 
 
-def _why_fired(run: Run) -> str:
+def _why(run: Run) -> str:
     outcome = run.outcome
     if not isinstance(outcome, Evidence) or outcome.threshold is None:
         return ""

@@ -38,6 +38,7 @@ def calibrated(
         score=score,
         threshold=shipped["threshold"],
         strong=shipped["strong"],
+        lean=shipped["lean"],
         target_classes=target_classes,
         provenance=shipped["provenance"],
         p_value=(as_high + 1) / (len(benign) + 1),

@@ -46,7 +46,7 @@ def record(report: Report) -> dict[str, Any]:
         "findings": [
             {"rule": _rule(run.rule), "message": finding(audit.suspect, run)}
             for run in audit.runs
-            if isinstance(run.outcome, Evidence) and run.outcome.fires
+            if run.rule.name in judgement.witnesses
         ],
         "not_checked": judgement.not_checked,
         "versions": versions(),
@@ -136,6 +136,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
                 "score": outcome.score,
                 "threshold": outcome.threshold,
                 "strong_threshold": outcome.strong,
+                "supporting_threshold": outcome.lean,
                 "fires": outcome.fires,
                 "p_value": outcome.p_value,
                 "provenance": outcome.provenance,

@@ -129,12 +129,14 @@ def _reading(reading: Evidence) -> tuple[Text, Text]:
         return score, Text("only measures")
     if reading.fires:
         return score, Text(f"FIRES, threshold {wording.number(reading.threshold)}", "bold red")
+    if reading.leans:
+        return score, Text(f"leans, threshold {wording.number(reading.threshold)}", "yellow")
     return score, Text(f"below threshold {wording.number(reading.threshold)}")
 
 
 def _details(audit: Audit, reading: Evidence) -> str:
     parts = []
-    if reading.fires and reading.target_classes:
+    if reading.leans and reading.target_classes:
         parts.append(f"Points at {wording.class_list(audit.suspect, reading.target_classes)}.")
     if reading.fires:
         parts.append(wording.benign_share(reading.p_value))

@@ -52,14 +52,22 @@ def headline(audit: Audit) -> str:
 def because(audit: Audit) -> str:
     """Why the verdict is what it is, in one sentence."""
     fired = [run for run in audit.runs if is_fired(run)]
+    witnesses = [run for run in audit.runs if run.rule.name in audit.judgement.witnesses]
     strong = [run for run in fired if isinstance(run.outcome, Evidence) and run.outcome.is_strong]
     missing = [run for run in model_level(audit) if not is_reading(run)]
     match audit.judgement.verdict:
         case Verdict.BACKDOORED if strong:
             each = " each" if len(strong) > 1 else ""
-            return f"{_names(strong)}{each} found enough to decide alone{_support(fired, strong)}."
+            return (
+                f"{_names(strong)}{each} found enough to decide alone{_support(witnesses, strong)}."
+            )
         case Verdict.BACKDOORED:
-            return f"Independent checks, {_names(fired)}, name the same class."
+            return f"Independent checks, {_names(witnesses)}, name the same class."
+        case Verdict.SUSPICIOUS if not fired:
+            return (
+                f"{_names(witnesses)} stay below their thresholds, but above nearly all benign "
+                "models, and name the same class."
+            )
         case Verdict.SUSPICIOUS if len(fired) > 1:
             return f"{_names(fired)} found something, but do not agree on a class."
         case Verdict.SUSPICIOUS:
@@ -111,15 +119,16 @@ def model_level(audit: Audit) -> list[Run]:
 
 
 def finding(suspect: Suspect, run: Run) -> str:
-    """What a run that fires says, as a finding."""
+    """What a run that speaks for a backdoor says, as a finding."""
     outcome = run.outcome
     if not isinstance(outcome, Evidence) or outcome.threshold is None:
         return run.rule.title
     targets = class_list(suspect, outcome.target_classes)
     towards = f" and points at {targets}" if targets else ""
+    place = "at or above" if outcome.fires else "near"
     return (
         f"{run.rule.name} scores {number(outcome.score)}, "
-        f"at or above its threshold of {number(outcome.threshold)}{towards}."
+        f"{place} its threshold of {number(outcome.threshold)}{towards}."
     )
 
 

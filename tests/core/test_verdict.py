@@ -10,6 +10,8 @@ QUIET = reading(0.1, 0.31, 3)
 FIRES = reading(0.4, 0.31, 5, strong=0.5)
 STRONG = reading(0.6, 0.31, 5, strong=0.5)
 ELSEWHERE = reading(0.4, 0.31, 2)
+LEANS = reading(0.25, 0.31, 5, lean=0.2)
+LEANS_ELSEWHERE = reading(0.25, 0.31, 2, lean=0.2)
 UNKNOWN_CLASS = reading(0.4, 0.31)
 UNCALIBRATED = reading(0.1, 0.31, experimental=True)
 UNCALIBRATED_FIRES = reading(0.4, 0.31, 5, experimental=True)
@@ -36,6 +38,12 @@ CRASH = Failed("RuntimeError: boom")
         (MISFIT, MISFIT, Verdict.INCONCLUSIVE),
         (QUIET, UNCALIBRATED, Verdict.INCONCLUSIVE),
         (QUIET, UNCALIBRATED_FIRES, Verdict.SUSPICIOUS),
+        (FIRES, LEANS, Verdict.BACKDOORED),
+        (FIRES, LEANS_ELSEWHERE, Verdict.SUSPICIOUS),
+        (LEANS, LEANS, Verdict.SUSPICIOUS),
+        (LEANS, LEANS_ELSEWHERE, Verdict.NO_EVIDENCE),
+        (LEANS, QUIET, Verdict.NO_EVIDENCE),
+        (LEANS, CRASH, Verdict.INCONCLUSIVE),
     ],
 )
 def test_the_verdict_weighs_both_model_level_runs(
@@ -44,6 +52,11 @@ def test_the_verdict_weighs_both_model_level_runs(
     runs = [run_of(BAN, ban), run_of(MMBD, mm_bd)]
     assert judge(runs).verdict is verdict
     assert judge(runs[::-1]).verdict is verdict
+
+
+def test_only_readings_that_speak_for_a_backdoor_are_witnesses() -> None:
+    judged = judge([run_of(BAN, FIRES), run_of(MMBD, LEANS_ELSEWHERE)])
+    assert (judged.witnesses, judged.target_classes) == (("ban",), (5,))
 
 
 def test_no_run_is_no_pass() -> None:

@@ -1,0 +1,203 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from backaudit.core.clean_set import CleanSet
+from backaudit.core.errors import NotApplicableError
+from backaudit.detectors import BAN, ban
+from backaudit.detectors.ban import shares_of_others, source_classes
+from tests.conftest import ToyWorld
+from tests.toy import CLASSES, TARGET, clean_set, evidence, suspect_of, toy_network
+
+QUICK = BAN(restarts=2, budgets=(0.2, 0.4), steps=4, batch_size=64, mask_steps=20, bf16=False)
+SILENT = BAN(restarts=1, budgets=(0.0,), steps=1, mask_steps=1, bf16=False)
+
+
+class WithSpare(nn.Module):
+    """Has a normalisation layer that does not run, as networks with auxiliary heads do."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network, self.spare = network, nn.BatchNorm2d(4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)
+        return logits
+
+
+def test_shares_count_every_other_class_alike() -> None:
+    confusion = torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.6, 0.2], [0.1, 0.0, 0.9]])
+    expected = torch.tensor([(0.2 + 0.1) / 2, (0.5 + 0.0) / 2, (0.0 + 0.2) / 2])
+    assert torch.allclose(shares_of_others(confusion), expected)
+
+
+def test_shares_leave_out_classes_without_images() -> None:
+    confusion = torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.6, 0.2], [0.0, 0.0, 0.0]])
+    assert torch.allclose(shares_of_others(confusion), torch.tensor([0.2, 0.5, 0.1]))
+    only_first = torch.tensor([[0.0, 0.7, 0.3], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    assert torch.allclose(shares_of_others(only_first), torch.tensor([0.0, 0.7, 0.3]))
+
+
+def test_shares_are_taken_for_each_restart_and_budget() -> None:
+    confusions = torch.rand(2, 3, 4, 4)
+    shares = shares_of_others(confusions)
+    assert shares.shape == (2, 3, 4)
+    assert torch.equal(shares[1, 2], shares_of_others(confusions[1, 2]))
+
+
+def test_source_classes_name_the_wrong_class_each_goes_to_most() -> None:
+    first = torch.tensor([[0.2, 0.8, 0.0], [0.0, 0.9, 0.1], [0.0, 0.0, 0.0]])
+    second = torch.tensor([[0.4, 0.2, 0.4], [0.0, 0.7, 0.3], [0.0, 0.0, 0.0]])
+    read = source_classes(torch.stack([first, second]))
+    assert read["target"][:2] == [1, 2]
+    assert read["share"] == pytest.approx([0.5, 0.2, 0.0])
+    assert read["mean_share"] == pytest.approx(0.35)
+    assert read["distinct_targets"] == 2
+
+
+def test_source_classes_of_a_perfect_network_have_no_target() -> None:
+    read = source_classes(torch.eye(4)[None])
+    assert (read["mean_share"], read["distinct_targets"]) == (0.0, 0)
+
+
+def test_it_does_not_see_an_all_to_all_backdoor_but_the_source_classes_hint_at_it() -> None:
+    each_to_the_next = torch.eye(10).roll(1, dims=1)
+    assert torch.allclose(shares_of_others(each_to_the_next), torch.full((10,), 1 / 9))
+    read = source_classes(each_to_the_next[None])
+    assert (read["mean_share"], read["distinct_targets"]) == (1.0, 10)
+
+
+def prototypes(counts: list[int]) -> CleanSet:
+    """One image a class, repeated."""
+    clean = clean_set(per_class=1)
+    chosen = torch.arange(CLASSES).repeat_interleave(torch.tensor(counts))
+    return clean.take(chosen)
+
+
+def test_without_noise_the_shares_are_those_of_the_network_itself() -> None:
+    clean = prototypes([10] * CLASSES)
+    suspect = suspect_of(toy_network(norm=lambda width: nn.GroupNorm(4, width)))
+    predicted = suspect.logits(clean.images[::10]).argmax(1)
+    expected = [
+        sum(int(predicted[other]) == label for other in range(CLASSES) if other != label) / 5
+        for label in range(CLASSES)
+    ]
+    reading = evidence(SILENT, suspect, clean)
+    assert reading.measurements["per_class"] == pytest.approx(expected)
+    assert reading.score == pytest.approx(max(expected))
+    assert reading.target_classes == (expected.index(max(expected)),)
+
+
+def test_a_long_tail_of_clean_images_does_not_change_the_shares() -> None:
+    suspect = suspect_of(toy_network(norm=lambda width: nn.GroupNorm(4, width)))
+    even = evidence(SILENT, suspect, prototypes([10] * CLASSES))
+    long_tailed = evidence(SILENT, suspect, prototypes([100, 30, 10, 4, 2, 2]))
+    assert even.score > 0
+    assert long_tailed.measurements["per_class"] == pytest.approx(even.measurements["per_class"])
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_backdoored_network_stands_out_and_its_target_is_named(
+    toy_world: ToyWorld, seed: int
+) -> None:
+    backdoored = evidence(QUICK, toy_world.backdoored, toy_world.clean, seed)
+    benign = evidence(QUICK, toy_world.benign, toy_world.clean, seed)
+    assert backdoored.target_classes == (TARGET,)
+    assert backdoored.score > benign.score + 0.1
+
+
+def test_the_mask_adds_to_what_noise_shows_on_the_backdoored_network(toy_world: ToyWorld) -> None:
+    measured = evidence(BAN(), toy_world.backdoored, toy_world.clean).measurements
+    mask = measured["mask"]
+    assert mask["by_budget"]["0.4"]["class"] == TARGET
+    assert mask["gain"].keys() == mask["by_budget"].keys() == {"0.1", "0.2", "0.3", "0.4"}
+    assert max(mask["gain"].values()) > 0.2
+    # It lets through what the network does not need: without noise it sees nothing right.
+    assert measured["without_noise"]["share"] < 0.05
+    assert mask["without_noise"]["share"] > 0.3
+
+
+def test_restarts_in_one_batch_are_restarts_one_by_one(
+    toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = evidence(QUICK, toy_world.backdoored, toy_world.clean)
+    monkeypatch.setattr(ban, "images_at_once", lambda *_: QUICK.batch_size)
+    one_by_one = evidence(QUICK, toy_world.backdoored, toy_world.clean)
+    assert one_by_one.score == pytest.approx(together.score, abs=1e-5)
+    assert one_by_one.measurements["by_budget"] == together.measurements["by_budget"]
+
+
+def test_restarts_are_searches_of_their_own(toy_world: ToyWorld) -> None:
+    one = evidence(replace(QUICK, restarts=1), toy_world.backdoored, toy_world.clean)
+    two = evidence(QUICK, toy_world.backdoored, toy_world.clean)
+    assert one.measurements["per_class"] != two.measurements["per_class"]
+
+
+def test_no_image_it_searches_on_is_measured_on(
+    toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[Tensor]] = {"walk": [], "probe": []}
+    walk, confusions = ban.walk, ban._Probe.confusions
+
+    def watched_walk(noisy: object, images: Tensor, *others: object) -> object:
+        seen["walk"].append((images * 255).round())
+        return walk(noisy, images, *others)  # type: ignore[arg-type]
+
+    def watched_probe(probe: ban._Probe, noise: dict[str, Tensor]) -> Tensor:
+        seen["probe"].append(probe.shown.images.float())
+        return confusions(probe, noise)
+
+    monkeypatch.setattr(ban, "walk", watched_walk)
+    monkeypatch.setattr(ban._Probe, "confusions", watched_probe)
+    evidence(QUICK, toy_world.benign, toy_world.clean)
+    searched, measured = (torch.cat(parts).flatten(1)[None] for parts in seen.values())
+    assert torch.cdist(searched, measured).min() > 0
+
+
+def test_a_layer_that_does_not_run_does_no_harm() -> None:
+    network = toy_network()
+    alone = evidence(SILENT, suspect_of(network), clean_set())
+    spared = evidence(SILENT, suspect_of(WithSpare(network)), clean_set())
+    assert spared.score == alone.score
+
+
+@pytest.mark.parametrize(
+    ("norm", "where"),
+    [
+        (nn.BatchNorm2d, "batch-norm"),
+        (lambda width: nn.GroupNorm(4, width), "other-norm"),
+        (lambda _: nn.Identity(), "neuron"),
+    ],
+)
+def test_noise_anywhere_but_on_batch_norm_is_experimental(
+    norm: Callable[[int], nn.Module], where: str
+) -> None:
+    reading = evidence(SILENT, suspect_of(toy_network(norm=norm, bias=True)), clean_set())
+    assert reading.measurements["noise_on"] == where
+    assert reading.experimental == (where != "batch-norm")
+    assert reading.decides == (where == "batch-norm")
+
+
+def test_a_network_without_linear_head_is_read_without_the_mask() -> None:
+    network = toy_network()
+    assert isinstance(network, nn.Sequential)
+    headless = nn.Sequential(*network[:9], nn.Conv2d(32, 6, 3), nn.Flatten())
+    reading = evidence(QUICK, suspect_of(headless), clean_set())
+    assert "do not come from a linear layer" in reading.measurements["mask"]
+
+
+def test_a_single_image_of_each_class_leaves_nothing_to_measure_on() -> None:
+    suspect = suspect_of(toy_network(classes=30), classes=30)
+    clean = clean_set(per_class=5)
+    lone = replace(clean, labels=torch.arange(30))
+    with pytest.raises(NotApplicableError, match="of which 0 can be held out"):
+        evidence(QUICK, suspect, lone)
+
+
+@pytest.mark.parametrize("seed", [2**31, 2**63, 2**64 - 1])
+def test_any_seed_will_do(seed: int) -> None:
+    reading = evidence(SILENT, suspect_of(toy_network()), clean_set(), seed)
+    assert 0 <= reading.score <= 1

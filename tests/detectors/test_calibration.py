@@ -1,0 +1,68 @@
+from typing import Any
+
+import pytest
+
+from backaudit.core.evidence import Evidence
+from backaudit.core.verdict import MODEL_LEVEL
+from backaudit.detectors import DETECTORS, calibration
+from tests.audits import BAN
+
+MODEL_DETECTORS = [name for name, d in DETECTORS.items() if d.rule.id.startswith(MODEL_LEVEL)]
+
+
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    record = {
+        "lean": 0.3,
+        "threshold": 0.4,
+        "strong": 0.6,
+        "benign_scores": [0.1, 0.2, 0.3, 0.4],
+        "provenance": "four benign models",
+    }
+    monkeypatch.setattr(calibration, "load_calibration", lambda: {"ban": record})
+    return record
+
+
+def held(score: float, *, experimental: bool = False) -> Evidence:
+    return calibration.calibrated(
+        BAN, score, target_classes=(3,), experimental=experimental, measurements={"a": 1}
+    )
+
+
+@pytest.mark.usefixtures("shipped")
+@pytest.mark.parametrize(
+    ("score", "as_high"), [(0.05, 4), (0.1, 4), (0.25, 2), (0.4, 1), (0.5, 0), (float("nan"), 4)]
+)
+def test_the_p_value_counts_benign_models_that_score_as_high(score: float, as_high: int) -> None:
+    assert held(score).p_value == pytest.approx((as_high + 1) / 5)
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_reading_is_held_against_what_was_shipped() -> None:
+    reading = held(0.5)
+    assert (reading.threshold, reading.strong) == (0.4, 0.6)
+    assert reading.provenance == "four benign models"
+    assert (reading.target_classes, reading.measurements) == ((3,), {"a": 1})
+    assert (reading.fires, reading.is_strong, held(0.6).is_strong) == (True, False, True)
+    assert (held(0.29).leans, held(0.3).leans, held(0.3).fires) == (False, True, False)
+
+
+@pytest.mark.usefixtures("shipped")
+def test_an_experimental_reading_is_held_against_nothing() -> None:
+    reading = held(0.9, experimental=True)
+    assert (reading.threshold, reading.strong, reading.p_value) == (None, None, None)
+    assert (reading.fires, reading.decides, reading.experimental) == (False, False, True)
+    assert reading.provenance.startswith("none")
+
+
+@pytest.mark.parametrize("name", MODEL_DETECTORS)
+def test_every_model_level_detector_has_a_calibration(name: str) -> None:
+    shipped = calibration.load_calibration()[name]
+    assert shipped["lean"] <= shipped["threshold"] <= shipped["strong"]
+    assert max(shipped["benign_scores"]) < shipped["threshold"]
+    assert shipped["provenance"]
+    assert all(isinstance(score, float) for score in shipped["benign_scores"])
+
+
+def test_no_calibration_is_left_without_its_detector() -> None:
+    assert set(calibration.load_calibration()) == set(MODEL_DETECTORS)

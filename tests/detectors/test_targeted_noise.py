@@ -1,0 +1,85 @@
+import pytest
+import torch
+from torch import nn
+
+from backaudit.core.clean_set import CleanSet
+from backaudit.core.errors import NotApplicableError
+from backaudit.detectors import TargetedNoise, targeted_noise
+from backaudit.detectors.targeted_noise import odds_ratios
+from tests.conftest import ToyWorld
+from tests.toy import CLASSES, TARGET, clean_set, evidence, suspect_of, toy_network
+
+QUICK = TargetedNoise(budgets=(0.2, 0.4), steps=4, bf16=False)
+SILENT = TargetedNoise(budgets=(0.0,), steps=1, bf16=False)
+
+
+def test_odds_ratios_by_hand() -> None:
+    # Half an image is added to either side: 3.5, 2 and 0.5 of 4 reach the classes.
+    ratios = odds_ratios(torch.tensor([[1.0, 0.5, 0.0]]), images=3)
+    assert ratios.tolist() == pytest.approx([7.0, 1 / 7, 1 / 49])
+
+
+def test_odds_ratios_are_pooled_over_budgets() -> None:
+    # 0.75 against 0.25, then 0.75 against 0.5: (0.5625 + 0.375) / (0.0625 + 0.125).
+    ratios = odds_ratios(torch.tensor([[1.0, 0.0], [1.0, 0.5]]), images=1)
+    assert ratios.tolist() == pytest.approx([5.0, 0.2])
+
+
+def test_it_does_not_see_two_targets_at_once() -> None:
+    ratios = odds_ratios(torch.tensor([[0.1, 0.9, 0.0, 0.9], [0.2, 1.0, 0.1, 1.0]]), images=100)
+    assert float(ratios.max()) == pytest.approx(1.0)
+
+
+def test_without_noise_the_shares_are_those_of_the_network_itself() -> None:
+    clean = clean_set(per_class=1).take(torch.arange(CLASSES).repeat_interleave(10))
+    suspect = suspect_of(toy_network(norm=lambda width: nn.GroupNorm(4, width)))
+    predicted = suspect.logits(clean.images[::10]).argmax(1)
+    expected = [
+        sum(int(predicted[other]) == label for other in range(CLASSES) if other != label) / 5
+        for label in range(CLASSES)
+    ]
+    reading = evidence(SILENT, suspect, clean)
+    assert max(expected) > 0
+    assert reading.measurements["per_class"] == pytest.approx(expected)
+    assert reading.target_classes == (expected.index(max(expected)),)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_backdoored_network_stands_out_and_its_target_is_named(
+    toy_world: ToyWorld, seed: int
+) -> None:
+    backdoored = evidence(QUICK, toy_world.backdoored, toy_world.clean, seed)
+    benign = evidence(QUICK, toy_world.benign, toy_world.clean, seed)
+    assert backdoored.target_classes == (TARGET,)
+    assert backdoored.score > 2 * benign.score
+
+
+def test_classes_in_one_batch_are_classes_one_by_one(
+    toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = evidence(QUICK, toy_world.backdoored, toy_world.clean)
+    monkeypatch.setattr(targeted_noise, "images_at_once", lambda *_: QUICK.batch_size)
+    one_by_one = evidence(QUICK, toy_world.backdoored, toy_world.clean)
+    assert one_by_one.score == pytest.approx(together.score, rel=1e-5)
+    assert one_by_one.measurements["per_class"] == pytest.approx(
+        together.measurements["per_class"], abs=1e-5
+    )
+
+
+def test_a_class_without_clean_images_can_still_be_the_target(toy_world: ToyWorld) -> None:
+    others = (toy_world.clean.labels != TARGET).nonzero().flatten()
+    reading = evidence(QUICK, toy_world.backdoored, toy_world.clean.take(others))
+    assert reading.target_classes == (TARGET,)
+
+
+def test_noise_anywhere_but_on_batch_norm_is_experimental() -> None:
+    bare = suspect_of(toy_network(norm=lambda _: nn.Identity(), bias=True))
+    assert evidence(SILENT, bare, clean_set()).experimental
+    assert not evidence(SILENT, suspect_of(toy_network()), clean_set()).experimental
+
+
+def test_a_single_image_of_each_class_leaves_nothing_to_measure_on() -> None:
+    images = clean_set(per_class=4).images
+    lone = CleanSet(images, torch.arange(24), True, "memory", "by index")
+    with pytest.raises(NotApplicableError, match="of which 0 can be held out"):
+        evidence(QUICK, suspect_of(toy_network(classes=24), classes=24), lone)
