@@ -75,8 +75,8 @@ def _calibrated(scores: Sequence[float]) -> dict[str, Any]:
         **chosen,
         "benign_scores": [round(score, 4) for score in sorted(scores)],
         "provenance": (
-            f"above all of {len(scores)} benign models; leaving one out, {alarms} of {len(scores)} "
-            f"would be a false alarm (95 % interval {low:.0%} to {high:.0%})."
+            f"from {len(scores)} benign models; leaving one out, {alarms} of them would be a false "
+            f"alarm (95% interval {low:.0%} to {high:.0%})."
         ),
     }
 

@@ -11,11 +11,11 @@ from torch import Tensor
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Evidence, Rule
-from backaudit.core.suspect import Suspect, as_input
+from backaudit.core.suspect import Suspect, as_input, batch_size
 from backaudit.detectors.calibration import calibrated
 from backaudit.nets.decoupling import Decoupling
 from backaudit.nets.features import LinearHead, linear_head
-from backaudit.nets.memory import images_at_once
+from backaudit.nets.memory import FORWARD_ONLY, images_at_once
 from backaudit.nets.noise import Climb, Noise, NoisyNetwork, draw_noise, noisy_network, walk
 
 MIN_IMAGES = 20
@@ -45,7 +45,7 @@ class BAN:
         neither used nor changed; every share is balanced over true classes; the mask is learned
         once on cached features, and only its gain over the mask without noise is reported, because
         on networks with few features the mask alone collapses benign networks too.
-    Paper: Xu et al., NeurIPS 2024, https://arxiv.org/abs/2410.19427, Eq. 3 to 6.
+    Paper: Xu et al., NeurIPS 2024, https://arxiv.org/abs/2405.19928, Eq. 3 to 6.
 
     Args:
         restarts: independent searches.
@@ -88,7 +88,8 @@ class BAN:
                 f"{MIN_IMAGES} and {MIN_HELD_OUT} are needed, two or more of a class."
             )
         generator = torch.Generator().manual_seed(torch.initial_seed())
-        size = min(len(held_out), self.evaluation_images)
+        at_once = images_at_once(suspect.network, as_input(fit.images[:2], suspect.device))
+        size = min(len(held_out), self.evaluation_images, FORWARD_ONLY * at_once)
         shown = held_out.take(held_out.balanced(size, generator))
         noisy = noisy_network(suspect.network)
         probe = _Probe(noisy, shown, suspect, self._split_head(suspect, fit, generator))
@@ -96,7 +97,7 @@ class BAN:
         baseline = probe.confusions(silence)
         readings = [
             torch.cat(parts, dim=1)
-            for parts in zip(*self._search(noisy, probe, suspect, fit, generator), strict=True)
+            for parts in zip(*self._search(probe, fit, at_once, generator), strict=True)
         ]
         plain = torch.stack([reading[0] for reading in readings])
         masked = torch.stack([reading[1] for reading in readings])
@@ -123,37 +124,31 @@ class BAN:
         self, suspect: Suspect, fit: CleanSet, generator: torch.Generator
     ) -> "_SplitHead | None":
         """Learn the mask on cached features, without noise; None if there is no linear head."""
-        batches = list(fit.batches(self.batch_size, suspect.device))
         try:
-            head = linear_head(suspect.network, batches[0][0])
+            head = linear_head(suspect.network, as_input(fit.images[:2], suspect.device))
         except NotApplicableError:
             return None
+        batches = fit.batches(batch_size(fit.images), suspect.device)
         with torch.no_grad():
-            passes = [head.capture(partial(suspect.network, images)) for images, _ in batches]
-        features = torch.cat([features for _, features in passes])
+            passes = [head.capture(partial(suspect.network, images))[1] for images, _ in batches]
+        features = torch.cat(passes)
         decoupling = Decoupling(self.mask_weight, self.mask_steps, self.mask_learning_rate)
         mask = decoupling.learn(head, features, fit.labels.to(suspect.device), generator)
         return _SplitHead(head, 1 - mask)
 
     def _search(
-        self,
-        noisy: NoisyNetwork,
-        probe: "_Probe",
-        suspect: Suspect,
-        fit: CleanSet,
-        generator: torch.Generator,
+        self, probe: "_Probe", fit: CleanSet, at_once: int, generator: torch.Generator
     ) -> Iterator[list[Tensor]]:
         """Yield, for as many restarts as fit into memory, the confusions at each budget."""
-        at_once = images_at_once(suspect.network, as_input(fit.images[:2], suspect.device))
+        noisy, device = probe.noisy, probe.suspect.device
         size = min(len(fit), self.batch_size, at_once)
         climb = Climb(self.budgets, self.steps, bf16=self.bf16, what="ban: searching noise")
         restarts = torch.arange(self.restarts).split(max(1, at_once // size))
         for part in restarts:
             draws = [torch.Generator().manual_seed(_seed(generator, int(r))) for r in part]
             chosen = fit.take(torch.cat([fit.balanced(size, draw) for draw in draws]))
-            images = as_input(chosen.images, suspect.device)
-            start = draw_noise(noisy.shapes, self.budgets[0], draws, suspect.device)
-            labels = chosen.labels.to(suspect.device)
+            images, labels = as_input(chosen.images, device), chosen.labels.to(device)
+            start = draw_noise(noisy.shapes, self.budgets[0], draws, device)
             yield [probe.confusions(noise) for noise in walk(noisy, images, labels, start, climb)]
 
 

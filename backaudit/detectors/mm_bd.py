@@ -16,6 +16,7 @@ from backaudit.nets.memory import images_at_once
 from backaudit.nets.precision import fast_autocast
 
 MAD_TO_SIGMA = 1.4826
+LARGEST_RATIO = 100.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class MMBD:
     by the largest possible margin over every other. A backdoor teaches its target class to overrule
     all others, so that class reaches a margin that stands out. No clean image is needed.
 
-    Score: largest per-class margin divided by the second largest, 1 upwards.
+    Score: largest per-class margin divided by the second largest, 1 to 100.
     Needs: gradients with respect to the image; 4 to 100 classes.
     Blind to: all-to-all backdoors (no class stands out); networks whose classes differ widely
         anyway; several targets at once.
@@ -68,13 +69,12 @@ class MMBD:
             )
         margins = self._largest_margins(suspect)
         first, second = margins.topk(2).values.tolist()
-        if second <= 0:
-            raise NotApplicableError(
-                "hardly any class can be reached with a positive margin; there is none to compare."
-            )
+        if first <= 0:
+            raise NotApplicableError("no class can be reached; there are no margins to compare.")
         return calibrated(
             self.rule,
-            first / second,
+            # A target that overrules all other classes everywhere leaves them no margin at all.
+            first / max(second, first / LARGEST_RATIO),
             target_classes=(int(margins.argmax()),),
             measurements={
                 "per_class": margins.tolist(),

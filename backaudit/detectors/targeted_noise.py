@@ -11,7 +11,7 @@ from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Evidence, Rule
 from backaudit.core.suspect import Suspect, as_input
 from backaudit.detectors.calibration import calibrated
-from backaudit.nets.memory import images_at_once
+from backaudit.nets.memory import FORWARD_ONLY, images_at_once
 from backaudit.nets.noise import Climb, NoisyNetwork, draw_noise, noisy_network, walk
 from backaudit.nets.precision import fast_autocast
 
@@ -35,7 +35,7 @@ class TargetedNoise:
         which is experimental: it is reported, and held against no threshold.
     Blind to: all-to-all backdoors, and several backdoors of different targets (no class leads);
         backdoors that need a specific source class.
-    Paper: none; the noise is that of BAN (Xu et al., NeurIPS 2024, https://arxiv.org/abs/2410.19427,
+    Paper: none; the noise is that of BAN (Xu et al., NeurIPS 2024, https://arxiv.org/abs/2405.19928,
         Eq. 3), minimising the cross-entropy to a target class in place of Eq. 4.
 
     Args:
@@ -77,10 +77,14 @@ class TargetedNoise:
             )
         noisy = noisy_network(suspect.network)
         generator = torch.Generator().manual_seed(torch.initial_seed())
-        shown = held_out.take(
-            held_out.balanced(min(len(held_out), self.evaluation_images), generator)
-        )
-        shares = self._all_shares(suspect, noisy, fit, shown, generator)
+        at_once = images_at_once(suspect.network, as_input(fit.images[:2], suspect.device))
+        size = min(len(held_out), self.evaluation_images, FORWARD_ONLY * at_once)
+        shown = held_out.take(held_out.balanced(size, generator))
+        chosen = fit.balanced(min(len(fit), self.batch_size, at_once), generator)
+        images = as_input(fit.images[chosen], suspect.device)
+        parts = torch.arange(suspect.num_classes).split(max(1, at_once // len(images)))
+        reached = [self._reach(suspect, noisy, images, shown, part) for part in parts]
+        shares = torch.cat(reached, dim=1)
         leads = odds_ratios(shares, images=len(shown))
         leader = int(leads.argmax())
         return calibrated(
@@ -97,23 +101,6 @@ class TargetedNoise:
             },
         )
 
-    def _all_shares(
-        self,
-        suspect: Suspect,
-        noisy: NoisyNetwork,
-        fit: CleanSet,
-        shown: CleanSet,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """Share (budgets, K) of ``shown`` images of other classes that reach each class."""
-        at_once = images_at_once(suspect.network, as_input(fit.images[:2], suspect.device))
-        size = min(len(fit), self.batch_size, at_once)
-        parts = torch.arange(suspect.num_classes).split(max(1, at_once // size))
-        chosen = fit.balanced(size, generator)
-        images = as_input(fit.images[chosen], suspect.device)
-        reached = [self._reach(suspect, noisy, images, shown, part) for part in parts]
-        return torch.cat(reached, dim=1)
-
     def _reach(
         self,
         suspect: Suspect,
@@ -122,6 +109,7 @@ class TargetedNoise:
         shown: CleanSet,
         targets: Tensor,
     ) -> Tensor:
+        """Share (budgets, G) of ``shown`` images of other classes that reach each target (G,)."""
         groups, device = len(targets), suspect.device
         generators = [torch.Generator().manual_seed(int(target)) for target in targets]
         start = draw_noise(noisy.shapes, 0.0, generators, device)

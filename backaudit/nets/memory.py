@@ -8,6 +8,9 @@ from torch import Tensor
 BUDGET = 1 << 30
 """Bytes that saved activations may take: a scan stays under the model, the images and 2 GiB."""
 
+FORWARD_ONLY = 4
+"""How many times more images fit where no gradient is needed and nothing is saved."""
+
 FEWEST = 16
 """Images that batch statistics need, however large they are."""
 

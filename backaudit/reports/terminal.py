@@ -43,7 +43,8 @@ def render(report: Report) -> str:
 def page(report: Report) -> RenderableType:
     """Lay out the report."""
     audit = report.audit
-    evidence = [_evidence(audit, run) for run in wording.model_level(audit)]
+    common = _common_provenance(audit)
+    evidence = [_evidence(audit, run, common) for run in wording.model_level(audit)]
     remark = Text("the bar is the score, the mark on it is the threshold", "dim")
     return Group(
         _banner(audit),
@@ -51,7 +52,7 @@ def page(report: Report) -> RenderableType:
         _rows("SHA-256", printable(audit.suspect.sha256)),
         _rows("Images", *_images(audit)),
         Text(),
-        _rows("Evidence", remark),
+        _rows("Evidence", remark, *([_threshold_origin("Thresholds", common)] if common else [])),
         *evidence,
         *_classes(audit),
         Text(),
@@ -102,7 +103,22 @@ def _assumed(audit: Audit) -> list[str]:
     ]
 
 
-def _evidence(audit: Audit, run: Run) -> RenderableType:
+def _common_provenance(audit: Audit) -> str:
+    """Where all the thresholds came from, if they came from one place; then it is said once."""
+    readings = [
+        run.outcome
+        for run in wording.model_level(audit)
+        if isinstance(run.outcome, Evidence) and run.outcome.threshold is not None
+    ]
+    origins = {reading.provenance for reading in readings}
+    return origins.pop() if len(readings) > 1 and len(origins) == 1 else ""
+
+
+def _threshold_origin(word: str, provenance: str) -> str:
+    return f"{word}: {printable(provenance, 300)}"
+
+
+def _evidence(audit: Audit, run: Run, common: str) -> RenderableType:
     label = Text(run.rule.name, "bold")
     match run.outcome:
         case NotApplicable():
@@ -112,7 +128,7 @@ def _evidence(audit: Audit, run: Run) -> RenderableType:
         case Evidence() as reading:
             row = _columns()
             row.add_row(label, _bar(reading), *_reading(reading))
-            details = [run.rule.title, _details(audit, reading)]
+            details = [run.rule.title, _details(audit, reading, common)]
             return Group(row, _rows("", *(line for line in details if line)))
 
 
@@ -134,7 +150,7 @@ def _reading(reading: Evidence) -> tuple[Text, Text]:
     return score, Text(f"below threshold {wording.number(reading.threshold)}")
 
 
-def _details(audit: Audit, reading: Evidence) -> str:
+def _details(audit: Audit, reading: Evidence, common: str) -> str:
     parts = []
     if reading.leans and reading.target_classes:
         parts.append(f"Points at {wording.class_list(audit.suspect, reading.target_classes)}.")
@@ -143,8 +159,8 @@ def _details(audit: Audit, reading: Evidence) -> str:
     if reading.experimental:
         warning = "be careful with it" if reading.fires else "so this is no pass"
         parts.append(f"Not calibrated for this kind of network, {warning}.")
-    if reading.provenance:
-        parts.append(f"Threshold: {printable(reading.provenance, 300)}")
+    if reading.provenance and reading.provenance != common:
+        parts.append(_threshold_origin("Threshold", reading.provenance))
     return " ".join(part for part in parts if part)
 
 

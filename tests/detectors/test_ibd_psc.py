@@ -75,7 +75,10 @@ def test_scores_are_those_of_the_published_formula(toy_world: ToyWorld, depths: 
 
 @pytest.mark.parametrize(
     ("seed", "scale", "error", "k"),
-    [(1, 2.0, 0.05, 2), (1, 2.0, 0.6, 3), (1, 3.0, 0.5, 1), (4, 2.0, 0.5, 2), (4, 1.5, 0.01, 3)],
+    [
+        *[(1, 2.0, 0.05, 2), (1, 2.0, 0.6, 3), (1, 3.0, 0.5, 1)],
+        *[(4, 2.0, 0.5, 2), (4, 2.0, 35 / 60, 3), (4, 1.5, 0.01, 3)],
+    ],
 )
 def test_the_depth_found_is_the_first_that_breaks_clean_accuracy(
     seed: int, scale: float, error: float, k: int
@@ -89,6 +92,9 @@ def test_the_depth_found_is_the_first_that_breaks_clean_accuracy(
     assert (found["k"], found["scale"], found["breaks"]) == (k, scale, True)
     assert found["error_at_k"] == pytest.approx(errors[k - 1])
     assert found["depths"] == [k, k + 1][: 4 - k]
+    held_out = clean.split()[1].images
+    scores = published_scores(suspect, held_out, range(k, min(k + 2, 4)), scale)
+    assert found["threshold_at_5_percent"] == pytest.approx(float(scores.sort().values[57]))
 
 
 def test_no_depth_beyond_the_number_of_layers_and_none_twice(toy_world: ToyWorld) -> None:

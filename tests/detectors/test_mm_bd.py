@@ -43,6 +43,25 @@ def test_margins_are_over_the_strongest_other_class() -> None:
     assert margins(linear([1.0] * 5, biases)) == pytest.approx(expected, abs=0.01)
 
 
+def test_margins_do_not_depend_on_a_shift_of_all_logits() -> None:
+    low, high = linear([1.0, 2.0, 0.5, 1.5], [-9.0] * 4), linear([1.0, 2.0, 0.5, 1.5], [9.0] * 4)
+    assert margins(low) == pytest.approx(margins(high), abs=1e-4)
+
+
+def test_the_best_of_several_starts_counts() -> None:
+    # A logit rises from 0.4 both ways: to 0.16 of its weight at black, to 0.36 at white.
+    class Valley(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.weight * (images.flatten(1) - 0.4) ** 2
+
+    suspect = replace(suspect_of(Valley(), 4, 4), image_shape=(4, 1, 1))
+    assert margins(suspect) == pytest.approx([0.36, 0.72, 1.08, 1.44], abs=0.01)
+
+
 def test_a_planted_class_is_found() -> None:
     reading = evidence(USUAL, linear([1.0, 1.1, 0.9, 1.2, 4.0, 1.0]), clean_set())
     assert reading.target_classes == (4,)
@@ -54,10 +73,14 @@ def test_it_does_not_see_two_targets_at_once() -> None:
     assert reading.score == pytest.approx(1.0, abs=0.02)
 
 
-def test_margins_that_are_all_negative_cannot_be_compared() -> None:
-    overruled = linear([1.0] * 5, [9.0, 0.0, 0.0, 0.0, 0.0])
-    with pytest.raises(NotApplicableError, match="positive margin"):
-        evidence(USUAL, overruled, clean_set())
+def test_a_class_that_overrules_all_others_everywhere_is_the_strongest_evidence() -> None:
+    reading = evidence(USUAL, linear([1.0] * 5, [9.0, 0.0, 0.0, 0.0, 0.0]), clean_set())
+    assert (reading.score, reading.target_classes) == (pytest.approx(100), (0,))
+
+
+def test_margins_that_are_all_zero_cannot_be_compared() -> None:
+    with pytest.raises(NotApplicableError, match="no class can be reached"):
+        evidence(USUAL, linear([0.0] * 5), clean_set())
 
 
 def test_the_robust_score_by_hand() -> None:

@@ -44,6 +44,11 @@ def test_without_noise_the_shares_are_those_of_the_network_itself() -> None:
     assert reading.target_classes == (expected.index(max(expected)),)
 
 
+def test_images_that_are_of_the_class_already_do_not_count(toy_world: ToyWorld) -> None:
+    reading = evidence(SILENT, toy_world.benign, toy_world.clean)
+    assert max(reading.measurements["per_class"]) < 0.1
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_backdoored_network_stands_out_and_its_target_is_named(
     toy_world: ToyWorld, seed: int
