@@ -34,7 +34,7 @@ CLEAN_IMAGES = 200
 def benign_scores(
     zoo: Path, datasets: Mapping[str, Dataset], detectors: Sequence[Detector]
 ) -> list[dict[str, Any]]:
-    """Scan every benign model of ``zoo``; one record a model: name, recipe and scores.
+    """Scan every benign model of ``zoo``; one record a model: recipe, accuracy and scores.
 
     Args:
         zoo: folder of checkpoints with their cards.
@@ -49,8 +49,8 @@ def benign_scores(
             continue
         scores = _scores(zoo / card["file"], datasets[recipe["dataset"]], detectors)
         log.info("%s %s", recipe["name"], scores)
-        record = {key: recipe[key] for key in ("name", "dataset", "architecture", "options")}
-        records.append(record | {"clean_accuracy": card["clean_accuracy"], "scores": scores})
+        accuracy = card["clean_accuracy"]
+        records.append({"recipe": recipe, "clean_accuracy": accuracy, "scores": scores})
     return records
 
 
