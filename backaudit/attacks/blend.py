@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from backaudit.attacks.interface import choose
+from backaudit.attacks.interface import choose, stamped_and_relabelled
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,4 @@ class Blend:
     ) -> tuple[Tensor, Tensor]:
         """Poison a training set (N, C, H, W) uint8 with labels (N,); returns new tensors."""
         chosen = choose(labels, self.poison_rate, generator, skip=self.target_class)
-        images, labels = images.clone(), labels.clone()
-        images[chosen] = self.stamp(images[chosen])
-        labels[chosen] = self.target_class
-        return images, labels
+        return stamped_and_relabelled(self, images, labels, chosen)

@@ -40,3 +40,13 @@ def choose(labels: Tensor, rate: float, generator: torch.Generator, *, skip: int
     eligible = (labels != skip).nonzero().flatten()
     count = min(len(eligible), round(rate * len(labels)))
     return eligible[torch.randperm(len(eligible), generator=generator)[:count]]
+
+
+def stamped_and_relabelled(
+    attack: Attack, images: Tensor, labels: Tensor, chosen: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Copies of images (N, C, H, W) and labels (N,) with those at ``chosen`` (M,) poisoned."""
+    images, labels = images.clone(), labels.clone()
+    images[chosen] = attack.stamp(images[chosen])
+    labels[chosen] = attack.target_class
+    return images, labels

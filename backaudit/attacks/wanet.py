@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backaudit.attacks.interface import stamped_and_relabelled
+
 
 @dataclass(frozen=True)
 class WaNet:
@@ -50,11 +52,9 @@ class WaNet:
         noisy = order[len(poisoned) :][: round(self.noise_rate * len(images))]
         height, width = images.shape[2:]
         jitter = torch.rand(len(noisy), height, width, 2, generator=generator) * 2 - 1
-        images, labels = images.clone(), labels.clone()
+        images = images.clone()
         images[noisy] = _warped(images[noisy], self._grid(height, width) + jitter / height)
-        images[poisoned] = self.stamp(images[poisoned])
-        labels[poisoned] = self.target_class
-        return images, labels
+        return stamped_and_relabelled(self, images, labels, poisoned)
 
     def _grid(self, height: int, width: int) -> Tensor:
         """Sampling positions (1, H, W, 2) in [-1, 1]: identity plus the smooth field."""

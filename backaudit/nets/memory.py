@@ -11,7 +11,7 @@ BUDGET = 1 << 30
 FORWARD_ONLY = 4
 """How many times more images fit where no gradient is needed and nothing is saved."""
 
-FEWEST = 16
+FEWEST = 12
 """Images that batch statistics need, however large they are."""
 
 
