@@ -76,7 +76,7 @@ def _calibrated(scores: Sequence[float]) -> dict[str, Any]:
         "benign_scores": [round(score, 4) for score in sorted(scores)],
         "provenance": (
             f"from {len(scores)} benign models; leaving one out, {alarms} of them would be a false "
-            f"alarm (95% interval {low:.0%} to {high:.0%})."
+            f"alarm (95% interval {low:.0%} to {high:.0%}), by a rule chosen on the same models."
         ),
     }
 

@@ -83,7 +83,7 @@ def judge(runs: Sequence[Run]) -> Judgement:
     votes = Counter(target for run in witnesses for target in _named(run))
     reasons = [_why(run) for run in witnesses]
     if shared:
-        reasons.append("Methods that are independent of each other name the same target class.")
+        reasons.append("Two methods or more name the same target class.")
     return Judgement(
         verdict=verdict,
         target_classes=tuple(target for target, _ in votes.most_common()),

@@ -13,13 +13,11 @@ from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Evidence, Rule
 from backaudit.core.suspect import Suspect, as_input, batch_size
 from backaudit.detectors.calibration import calibrated
+from backaudit.detectors.halves import halves
 from backaudit.nets.decoupling import Decoupling
 from backaudit.nets.features import LinearHead, linear_head
 from backaudit.nets.memory import FORWARD_ONLY, images_at_once
 from backaudit.nets.noise import Climb, Noise, NoisyNetwork, draw_noise, noisy_network, walk
-
-MIN_IMAGES = 20
-MIN_HELD_OUT = 5
 
 
 @dataclass(frozen=True)
@@ -81,12 +79,7 @@ class BAN:
         Raises:
             NotApplicableError: if there are too few clean images or no neuron to put noise on.
         """
-        fit, held_out = clean.split()
-        if len(clean) < MIN_IMAGES or len(held_out) < MIN_HELD_OUT:
-            raise NotApplicableError(
-                f"{len(clean)} clean images, of which {len(held_out)} can be held out; at least "
-                f"{MIN_IMAGES} and {MIN_HELD_OUT} are needed, two or more of a class."
-            )
+        fit, held_out = halves(clean)
         generator = torch.Generator().manual_seed(torch.initial_seed())
         at_once = images_at_once(suspect.network, as_input(fit.images[:2], suspect.device))
         size = min(len(held_out), self.evaluation_images, FORWARD_ONLY * at_once)

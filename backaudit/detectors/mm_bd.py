@@ -33,9 +33,9 @@ class MMBD:
         anyway; several targets at once.
     Differs from the official code: Adam with a cosine schedule in place of 300 plain gradient
         steps; all classes and starts in one batch; the ratio of the two largest margins decides,
-        not the p-value of a Gamma distribution fitted to the other K - 1 margins, which calls
-        benign networks backdoored; nor the distance from the median in robust deviations, which
-        with few classes comes out large by chance.
+        not the p-value of a Gamma distribution fitted to the other K - 1 margins, which is fragile
+        with few classes; nor the distance from the median in robust deviations, which reaches as
+        high on benign networks as on backdoored ones.
     Paper: Wang et al., IEEE S&P 2024, https://arxiv.org/abs/2205.06900, section IV.
 
     Args:

@@ -11,12 +11,10 @@ from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Evidence, Rule
 from backaudit.core.suspect import Suspect, as_input
 from backaudit.detectors.calibration import calibrated
+from backaudit.detectors.halves import halves
 from backaudit.nets.memory import FORWARD_ONLY, images_at_once
 from backaudit.nets.noise import Climb, NoisyNetwork, draw_noise, noisy_network, walk
 from backaudit.nets.precision import fast_autocast
-
-MIN_IMAGES = 20
-MIN_HELD_OUT = 5
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,7 @@ class TargetedNoise:
             NotApplicableError: if there are too few clean images, too few or too many classes, or
                 no neuron to put noise on.
         """
-        fit, held_out = clean.split()
-        if len(clean) < MIN_IMAGES or len(held_out) < MIN_HELD_OUT:
-            raise NotApplicableError(
-                f"{len(clean)} clean images, of which {len(held_out)} can be held out; at least "
-                f"{MIN_IMAGES} and {MIN_HELD_OUT} are needed, two or more of a class."
-            )
+        fit, held_out = halves(clean)
         if not 3 <= suspect.num_classes <= 100:
             raise NotApplicableError(
                 f"the network has {suspect.num_classes} classes; it compares 3 to 100."

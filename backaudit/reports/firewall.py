@@ -42,9 +42,23 @@ def _error_rate(found: Mapping[str, Any]) -> str:
 
 
 def _thresholds(found: Mapping[str, Any]) -> str:
-    limits = [
-        f"{threshold:.3f} for at most {share}%"
-        for share in (1, 5)
-        if (threshold := found.get(f"threshold_at_{share}_percent")) is not None
+    limits = {share: found.get(f"threshold_at_{share}_percent") for share in (1, 5)}
+    usable = [
+        f"{_exact(threshold)} for at most {share}%"
+        for share, threshold in limits.items()
+        if threshold is not None and threshold < 1
     ]
-    return f"Thresholds: {', '.join(limits)}." if limits else ""
+    # Nothing scores above 1: a threshold of 1 keeps its promise by flagging nothing at all.
+    vacuous = [f"{share}%" for share, limit in limits.items() if limit is not None and limit >= 1]
+    told = [f"Thresholds: {', '.join(usable)}."] if usable else []
+    if vacuous:
+        told.append(
+            f"No threshold keeps mistakes to {' or '.join(vacuous)}: clean images reach the "
+            "highest score there is."
+        )
+    return " ".join(told)
+
+
+def _exact(threshold: float) -> str:
+    """A threshold, with all its digits where fewer would round it up to 1."""
+    return f"{threshold:.5g}" if threshold < 0.99999 else repr(threshold)

@@ -62,7 +62,7 @@ def because(audit: Audit) -> str:
                 f"{_names(strong)}{each} found enough to decide alone{_support(witnesses, strong)}."
             )
         case Verdict.BACKDOORED:
-            return f"Independent checks, {_names(witnesses)}, name the same class."
+            return f"{_names(witnesses)} name the same class."
         case Verdict.SUSPICIOUS if not fired:
             return (
                 f"{_names(witnesses)} stay below their thresholds, but above nearly all benign "
@@ -151,7 +151,7 @@ def benign_share(p_value: float | None) -> str:
     """How a score compares with those of benign models."""
     if p_value is None or p_value >= 1:
         return ""
-    return f"Expect at most {percent(p_value)} of benign models to score this high."
+    return f"Expect at most {percent(p_value)} of benign models like those to score this high."
 
 
 def accuracy(clean: CleanSet) -> str:

@@ -22,3 +22,13 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert describe({}) == []
     few = describe({"calibration": {**CALIBRATION, "threshold_at_1_percent": None}})
     assert few[-1] == "Thresholds: 0.871 for at most 5%."
+
+
+def test_a_threshold_that_flags_nothing_is_not_sold_as_one() -> None:
+    limits = describe({"calibration": {**CALIBRATION, "threshold_at_1_percent": 1.0}})[-1]
+    assert limits.startswith("Thresholds: 0.871 for at most 5%. No threshold keeps mistakes to 1%")
+    near = {**CALIBRATION, "threshold_at_1_percent": 0.9999999, "threshold_at_5_percent": None}
+    assert describe({"calibration": near})[-1] == "Thresholds: 0.9999999 for at most 1%."
+    both = {"threshold_at_1_percent": 1.0, "threshold_at_5_percent": 1.0}
+    limits = describe({"calibration": {**CALIBRATION, **both}})[-1]
+    assert limits.startswith("No threshold keeps mistakes to 1% or 5%:")

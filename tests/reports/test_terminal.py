@@ -51,7 +51,7 @@ def test_a_finding_shows_score_threshold_class_and_provenance() -> None:
     text = " ".join(render(report(audits.backdoored())).split())
     assert "0.58 FIRES, threshold 0.31" in text
     assert "Points at 'dog' (class 5)." in text
-    assert "Expect at most 2.6% of benign models to score this high." in text
+    assert "Expect at most 2.6% of benign models like those to score this high." in text
     assert "highest of 38 benign models" in text
     assert "┃" in text
 
