@@ -87,3 +87,19 @@ def evidence(detector: Detector, suspect: Suspect, clean: CleanSet, seed: int = 
     """What a detector reads when it is run with a seed; its errors come through."""
     with seeded(seed):
         return detector.detect(suspect, clean)
+
+
+def prototypes(counts: list[int]) -> CleanSet:
+    """One image a class, repeated."""
+    clean = clean_set(per_class=1)
+    chosen = torch.arange(CLASSES).repeat_interleave(torch.tensor(counts))
+    return clean.take(chosen)
+
+
+def shares_by_hand(suspect: Suspect) -> list[float]:
+    """For each class, the share of the other classes' prototypes that the network gives to it."""
+    predicted = suspect.logits(clean_set(per_class=1).images).argmax(1)
+    return [
+        sum(int(predicted[other]) == label for other in range(CLASSES) if other != label) / 5
+        for label in range(CLASSES)
+    ]

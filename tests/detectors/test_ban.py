@@ -5,12 +5,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import NotApplicableError
 from backaudit.detectors import BAN, ban
 from backaudit.detectors.ban import shares_of_others, source_classes
 from tests.conftest import ToyWorld
-from tests.toy import CLASSES, TARGET, clean_set, evidence, suspect_of, toy_network
+from tests.toy import (
+    CLASSES,
+    TARGET,
+    clean_set,
+    evidence,
+    prototypes,
+    shares_by_hand,
+    suspect_of,
+    toy_network,
+)
 
 QUICK = BAN(restarts=2, budgets=(0.2, 0.4), steps=4, batch_size=64, mask_steps=20, bf16=False)
 SILENT = BAN(restarts=1, budgets=(0.0,), steps=1, mask_steps=1, bf16=False)
@@ -70,21 +78,10 @@ def test_it_does_not_see_an_all_to_all_backdoor_but_the_source_classes_hint_at_i
     assert (read["mean_share"], read["distinct_targets"]) == (1.0, 10)
 
 
-def prototypes(counts: list[int]) -> CleanSet:
-    """One image a class, repeated."""
-    clean = clean_set(per_class=1)
-    chosen = torch.arange(CLASSES).repeat_interleave(torch.tensor(counts))
-    return clean.take(chosen)
-
-
 def test_without_noise_the_shares_are_those_of_the_network_itself() -> None:
     clean = prototypes([10] * CLASSES)
     suspect = suspect_of(toy_network(norm=lambda width: nn.GroupNorm(4, width)))
-    predicted = suspect.logits(clean.images[::10]).argmax(1)
-    expected = [
-        sum(int(predicted[other]) == label for other in range(CLASSES) if other != label) / 5
-        for label in range(CLASSES)
-    ]
+    expected = shares_by_hand(suspect)
     reading = evidence(SILENT, suspect, clean)
     assert reading.measurements["per_class"] == pytest.approx(expected)
     assert reading.score == pytest.approx(max(expected))

@@ -7,7 +7,16 @@ from backaudit.core.errors import NotApplicableError
 from backaudit.detectors import TargetedNoise, targeted_noise
 from backaudit.detectors.targeted_noise import odds_ratios
 from tests.conftest import ToyWorld
-from tests.toy import CLASSES, TARGET, clean_set, evidence, suspect_of, toy_network
+from tests.toy import (
+    CLASSES,
+    TARGET,
+    clean_set,
+    evidence,
+    prototypes,
+    shares_by_hand,
+    suspect_of,
+    toy_network,
+)
 
 QUICK = TargetedNoise(budgets=(0.2, 0.4), steps=4, bf16=False)
 SILENT = TargetedNoise(budgets=(0.0,), steps=1, bf16=False)
@@ -31,13 +40,9 @@ def test_it_does_not_see_two_targets_at_once() -> None:
 
 
 def test_without_noise_the_shares_are_those_of_the_network_itself() -> None:
-    clean = clean_set(per_class=1).take(torch.arange(CLASSES).repeat_interleave(10))
+    clean = prototypes([10] * CLASSES)
     suspect = suspect_of(toy_network(norm=lambda width: nn.GroupNorm(4, width)))
-    predicted = suspect.logits(clean.images[::10]).argmax(1)
-    expected = [
-        sum(int(predicted[other]) == label for other in range(CLASSES) if other != label) / 5
-        for label in range(CLASSES)
-    ]
+    expected = shares_by_hand(suspect)
     reading = evidence(SILENT, suspect, clean)
     assert max(expected) > 0
     assert reading.measurements["per_class"] == pytest.approx(expected)
