@@ -17,14 +17,17 @@ if TYPE_CHECKING:
         OutputError,
         SettingError,
         SuspectModifiedError,
+        UnsafeFileError,
     )
-    from backaudit.core.evidence import Evidence, Failed, NotApplicable, Rule, Run
+    from backaudit.core.evidence import Evidence, Failed, FileFinding, NotApplicable, Rule, Run
     from backaudit.core.suspect import Preprocessing, Suspect
     from backaudit.core.verdict import Audit, Judgement, Verdict, judge
     from backaudit.detectors import DETECTORS
     from backaudit.detectors.interface import Detector
+    from backaudit.files.limits import Limits
+    from backaudit.loading.inspection import Inspection, inspect
     from backaudit.loading.load import LoadOptions, load
-    from backaudit.reports import RENDERERS
+    from backaudit.reports.formats import RENDERERS
     from backaudit.reports.report import Report
 
 __all__ = [
@@ -38,7 +41,10 @@ __all__ = [
     "Detector",
     "Evidence",
     "Failed",
+    "FileFinding",
+    "Inspection",
     "Judgement",
+    "Limits",
     "LoadOptions",
     "NotApplicable",
     "NotApplicableError",
@@ -50,7 +56,9 @@ __all__ = [
     "SettingError",
     "Suspect",
     "SuspectModifiedError",
+    "UnsafeFileError",
     "Verdict",
+    "inspect",
     "judge",
     "load",
     "scan",
@@ -67,14 +75,24 @@ _HOMES = {
         "OutputError",
         "SettingError",
         "SuspectModifiedError",
+        "UnsafeFileError",
     ),
-    "backaudit.core.evidence": ("Evidence", "Failed", "NotApplicable", "Rule", "Run"),
+    "backaudit.core.evidence": (
+        "Evidence",
+        "Failed",
+        "FileFinding",
+        "NotApplicable",
+        "Rule",
+        "Run",
+    ),
     "backaudit.core.suspect": ("Preprocessing", "Suspect"),
     "backaudit.core.verdict": ("Audit", "Judgement", "Verdict", "judge"),
     "backaudit.detectors": ("DETECTORS",),
     "backaudit.detectors.interface": ("Detector",),
+    "backaudit.files.limits": ("Limits",),
+    "backaudit.loading.inspection": ("Inspection", "inspect"),
     "backaudit.loading.load": ("LoadOptions", "load"),
-    "backaudit.reports": ("RENDERERS",),
+    "backaudit.reports.formats": ("RENDERERS",),
     "backaudit.reports.report": ("Report",),
 }
 

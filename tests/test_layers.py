@@ -1,5 +1,6 @@
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,24 @@ PROJECT = PACKAGE.parent / "pyproject.toml"
 linter = pytest.importorskip("importlinter.cli")
 
 
-def contracts() -> dict[str, dict[str, list[str]]]:
+def layers() -> list[str]:
+    return next(contract["layers"] for contract in _contracts() if contract["type"] == "layers")
+
+
+def forbidden_to(package: str) -> set[str]:
+    contracts = (each for each in _contracts() if each["type"] == "forbidden")
+    return {
+        hidden
+        for each in contracts
+        if each["source_modules"] == [package]
+        for hidden in each["forbidden_modules"]
+    }
+
+
+def _contracts() -> list[dict[str, Any]]:
     settings = tomllib.loads(PROJECT.read_text("utf-8"))["tool"]["importlinter"]
-    return {contract["type"]: contract for contract in settings["contracts"]}
+    contracts: list[dict[str, Any]] = settings["contracts"]
+    return contracts
 
 
 def test_imports_point_downwards(
@@ -25,15 +41,16 @@ def test_imports_point_downwards(
 
 
 def test_every_package_has_a_layer() -> None:
-    layers = {
-        name.strip() for layer in contracts()["layers"]["layers"] for name in layer.split("|")
-    }
+    named = {name.strip() for layer in layers() for name in layer.split("|")}
     packages = {f"backaudit.{folder.parent.name}" for folder in PACKAGE.glob("*/__init__.py")}
-    assert packages | {"backaudit.audit"} == layers
+    assert packages | {"backaudit.audit"} == named
 
 
 def test_detectors_may_see_no_attack_no_zoo_and_no_file() -> None:
-    forbidden = contracts()["forbidden"]
-    assert forbidden["source_modules"] == ["backaudit.detectors"]
-    hidden = {"backaudit.attacks", "backaudit.bench", "backaudit.loading"}
-    assert hidden <= set(forbidden["forbidden_modules"])
+    hidden = forbidden_to("backaudit.detectors")
+    assert {"backaudit.attacks", "backaudit.bench", "backaudit.loading"} <= hidden
+    assert {"backaudit.files", "backaudit.programs"} <= hidden
+
+
+def test_what_a_file_holds_is_told_without_torch() -> None:
+    assert {"torch", "torchvision"} <= forbidden_to("backaudit.files")

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from backaudit import DETECTORS
 from backaudit.cli.app import app
 from backaudit.cli.exits import ExitCode
+from backaudit.files.rules import FILE_RULES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -20,7 +21,8 @@ def test_its_second_command_is_what_continuous_integration_runs() -> None:
 
 
 def test_every_option_it_names_exists() -> None:
-    help_text = CliRunner().invoke(app, ["scan", "--help"], env={"COLUMNS": "200"}).output
+    runner = CliRunner(env={"COLUMNS": "200"})
+    help_text = "".join(runner.invoke(app, [name, "--help"]).output for name in ("scan", "inspect"))
     named = set(re.findall(r"`(--[a-z-]+)", README))
     assert named
     assert [option for option in sorted(named) if option not in help_text] == []
@@ -31,6 +33,11 @@ def test_every_detector_and_every_file_it_names_exists() -> None:
         assert f"`{name}`" in README
     for link in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (ROOT / link).exists(), link
+
+
+def test_every_rule_about_files_is_named() -> None:
+    for rule in (each.rule for each in FILE_RULES.values()):
+        assert f"| `{rule.id}` | {rule.name} |" in README
 
 
 def test_its_exit_codes_are_those_of_the_program() -> None:

@@ -12,7 +12,7 @@ import typer
 
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.messages import logged_to_standard_error, say
-from backaudit.cli.options import DoctorOptions, RulesOptions, ScanOptions
+from backaudit.cli.options import DoctorOptions, InspectOptions, RulesOptions, ScanOptions
 from backaudit.core.errors import BackauditError, OutputError, SettingError
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ def _backaudit(
     """Audit image classifiers for backdoors.
 
     Looks for evidence that a trained model obeys a hidden trigger. Start with:
+
+      backaudit inspect model.pt
 
       backaudit scan model.pt --clean ./samples
 
@@ -128,5 +130,6 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 app.command("scan")(_command(ScanOptions, "scan"))
+app.command("inspect")(_command(InspectOptions, "inspect"))
 app.command("rules")(_command(RulesOptions, "rules"))
 app.command("doctor")(_command(DoctorOptions, "doctor"))

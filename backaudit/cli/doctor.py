@@ -18,7 +18,7 @@ from backaudit.core.printable import printable
 from backaudit.nets.torchvision_models import torchvision_models
 
 OLDEST_TORCH = (2, 10)
-NEEDED = ("torchvision", "numpy", "pillow", "safetensors", "typer", "rich")
+NEEDED = ("torchvision", "numpy", "pillow", "safetensors", "onnx", "typer", "rich")
 BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 MIB = 1024**2
 
@@ -56,6 +56,7 @@ def examine() -> list[Check]:
         Check("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
         _torch(),
         *(_package(name) for name in NEEDED),
+        _timm(),
         _networks(),
         _cpu(),
         _cuda(),
@@ -77,6 +78,13 @@ def _package(name: str) -> Check:
         return Check(name, version(name))
     except PackageNotFoundError:
         return Check(name, "missing", f"pip install {name}", fatal=True)
+
+
+def _timm() -> Check:
+    try:
+        return Check("timm", version("timm"))
+    except PackageNotFoundError:
+        return Check("timm", "none; needed for networks of timm alone")
 
 
 def _networks() -> Check:

@@ -22,12 +22,19 @@ def say(message: object) -> None:
         sys.stderr.flush()
 
 
+class _Printable(logging.Formatter):
+    """Makes tracebacks harmless too: what libraries raise may quote a stranger's file."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return paragraph(super().format(record))
+
+
 @contextmanager
 def logged_to_standard_error(*, wanted: bool) -> Iterator[None]:
     """Inside the block, show every log message of the package, with tracebacks."""
     logger = logging.getLogger("backaudit")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Printable("%(levelname)s %(name)s: %(message)s"))
     level = logger.level
     if wanted:
         logger.addHandler(handler)

@@ -8,6 +8,7 @@ import typer
 
 from backaudit.cli.exits import FailOn, OnInconclusive
 
+CHECKPOINT = "Checkpoint: .pt, .pth, .pt2, .safetensors, .onnx, or a hub folder."
 MODEL, IMAGES, CHECKS = "The model", "The clean images", "The checks"
 OUTPUT, EXIT, RUNNING = "Output", "Exit code", "Running"
 
@@ -20,13 +21,42 @@ def option(panel: str, *names: str, **more: Any) -> Any:
 
 
 Debug = Annotated[bool, option(RUNNING, "--debug", help="Log every step, and show tracebacks.")]
+Outputs = Annotated[
+    list[str] | None,
+    option(
+        OUTPUT,
+        "--output",
+        "-o",
+        help="Report format: terminal or json; =FILE writes it to a file. Repeatable.",
+        metavar="FORMAT[=FILE]",
+        show_default="terminal",
+    ),
+]
+Force = Annotated[bool, option(OUTPUT, "--force", help="Overwrite existing output files.")]
+Quiet = Annotated[
+    bool, option(OUTPUT, "--quiet", "-q", help="Print the report and errors, nothing else.")
+]
+MaxGib = Annotated[
+    float | None,
+    option(
+        MODEL,
+        "--max-gib",
+        help="Refuse files, and contents of files, larger than this. Contents may also claim only "
+        "a few times the file's own size; giving this option lifts that.",
+        metavar="GIB",
+        show_default="8",
+    ),
+]
 
 
 @dataclass(frozen=True)
 class ScanOptions:
     """Look for a backdoor in MODEL and print a verdict report.
 
-    MODEL is a checkpoint (.pt, .pth, .safetensors); nothing in it is executed.
+    MODEL is a checkpoint: a state dict or a whole pickled network (.pt, .pth), TorchScript,
+    torch.export (.pt2), .safetensors, .onnx, or a hub folder with config.json. Its kind is told
+    from its bytes, never from its name; nothing in it is executed. A file that would run code when
+    loaded ends the scan at once, with exit code 1, whatever --fail-on says.
 
     Examples:
       backaudit scan model.pt --clean ./samples
@@ -35,12 +65,12 @@ class ScanOptions:
 
       backaudit scan model.pt --clean ./samples --arch resnet18 --mean 0.5 --std 0.5
 
-    Exit codes: 0 no evidence (no proof of absence), 1 suspicious or backdoored, 2 wrong command
-    line, 3 could not audit, 4 inconclusive, 130 interrupted. Every option can also be set in the
-    environment: --fail-on as BACKAUDIT_FAIL_ON.
+    Exit codes: 0 no evidence (no proof of absence), 1 suspicious, backdoored or an unsafe file,
+    2 wrong command line, 3 could not audit, 4 inconclusive, 130 interrupted. Every option can also
+    be set in the environment: --fail-on as BACKAUDIT_FAIL_ON.
     """
 
-    model: Annotated[Path, typer.Argument(help="The checkpoint to audit.", metavar="MODEL")]
+    model: Annotated[Path, typer.Argument(help=CHECKPOINT, metavar="MODEL")]
     clean: Annotated[
         Path,
         option(
@@ -85,6 +115,7 @@ class ScanOptions:
         str | None,
         option(MODEL, "--std", help="Per-channel standard deviation: 0.229,0.224,0.225."),
     ] = None
+    max_gib: MaxGib = None
     detectors: Annotated[
         str | None,
         option(
@@ -105,29 +136,20 @@ class ScanOptions:
         ),
     ] = None
     seed: Annotated[int, option(CHECKS, "--seed", min=0, help="Same seed, same result.")] = 0
-    output: Annotated[
-        list[str] | None,
-        option(
-            OUTPUT,
-            "--output",
-            "-o",
-            help="Report format: terminal or json; =FILE writes it to a file. Repeatable.",
-            metavar="FORMAT[=FILE]",
-            show_default="terminal",
-        ),
-    ] = None
+    output: Outputs = None
     save_calibration: Annotated[
         Path | None,
         option(OUTPUT, "--save-calibration", help="Write the ibd-psc calibration to this file."),
     ] = None
-    force: Annotated[bool, option(OUTPUT, "--force", help="Overwrite existing output files.")] = (
-        False
-    )
-    quiet: Annotated[
-        bool, option(OUTPUT, "--quiet", "-q", help="Print the report and errors, nothing else.")
-    ] = False
+    force: Force = False
+    quiet: Quiet = False
     fail_on: Annotated[
-        FailOn, option(EXIT, "--fail-on", help="The mildest verdict that exits with 1.")
+        FailOn,
+        option(
+            EXIT,
+            "--fail-on",
+            help="The mildest verdict that exits with 1. An unsafe file exits with 1 anyway.",
+        ),
     ] = FailOn.SUSPICIOUS
     on_inconclusive: Annotated[
         OnInconclusive,
@@ -148,6 +170,43 @@ class ScanOptions:
 
 
 @dataclass(frozen=True)
+class InspectOptions:
+    """Tell what MODEL holds and what loading it would run, without running any of it.
+
+    MODEL is a checkpoint: a state dict or a whole pickled network (.pt, .pth), TorchScript,
+    torch.export (.pt2), .safetensors, .onnx, or a hub folder with config.json. No images are
+    needed.
+
+    Examples:
+      backaudit inspect model.pt
+
+      backaudit inspect model.pt -o terminal -o json=inspect.json
+
+      backaudit inspect model.pt --skeleton net.py
+
+    Exit codes: 0 nothing unsafe found in the file (the network is another question: scan), 1 an
+    unsafe file, 2 wrong command line, 3 the file cannot be read, 130 interrupted.
+    """
+
+    model: Annotated[Path, typer.Argument(help=CHECKPOINT, metavar="MODEL")]
+    max_gib: MaxGib = None
+    skeleton: Annotated[
+        Path | None,
+        option(
+            OUTPUT,
+            "--skeleton",
+            help="Write a network definition with the shapes of the layers, as a start for "
+            "--model-def.",
+            metavar="FILE.py",
+        ),
+    ] = None
+    output: Outputs = None
+    force: Force = False
+    quiet: Quiet = False
+    debug: Debug = False
+
+
+@dataclass(frozen=True)
 class DoctorOptions:
     """Show versions and devices, what is missing, and what to do about it."""
 
@@ -156,7 +215,7 @@ class DoctorOptions:
 
 @dataclass(frozen=True)
 class RulesOptions:
-    """Explain a check: what it does, what it needs, what it is blind to.
+    """Explain a rule: what it checks, what it needs, what it is blind to.
 
     Without a RULE, list them all.
 
@@ -164,6 +223,8 @@ class RulesOptions:
       backaudit rules
 
       backaudit rules ban
+
+      backaudit rules BA001
     """
 
     rule: Annotated[

@@ -5,12 +5,13 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console, RenderableType
 
+from backaudit.cli.messages import say
 from backaudit.core.errors import OutputError, SettingError
 from backaudit.core.settings import did_you_mean
 
@@ -57,12 +58,51 @@ def _parse_output(text: str, known: Collection[str]) -> Output:
     return Output(name, Path(file) if equals and file != "-" else None)
 
 
-def check_outputs(files: Iterable[Path], inputs: Iterable[Path], *, force: bool) -> None:
+def write_outputs(
+    outputs: Sequence[Output],
+    renderers: Mapping[str, Callable[[], str]],
+    page: Callable[[], RenderableType],
+    *,
+    force: bool,
+) -> None:
+    """Write every requested report, those to files first.
+
+    Args:
+        outputs: what was requested.
+        renderers: format -> the report as text.
+        page: the report as a page, for ``terminal`` on standard output.
+        force: whether files may be overwritten.
+
+    Raises:
+        OutputError: if one cannot be written.
+    """
+    for output in sorted(outputs, key=lambda output: output.file is None):
+        if output.file is not None:
+            write_atomically(output.file, renderers[output.format](), force=force)
+        elif output.format == "terminal":
+            print_page(page())
+        else:
+            write_standard_output(renderers[output.format]())
+
+
+def announce(result: str, code: int, outputs: Sequence[Output]) -> None:
+    """Tell a person what the files say, so that nothing ends in silence."""
+    if all(output.file for output in outputs):
+        say(f"{result} Exit code {int(code)}.")
+    for output in outputs:
+        if output.file:
+            say(f"wrote {output.file}")
+
+
+def check_outputs(files: Collection[Path], inputs: Iterable[Path], *, force: bool) -> None:
     """Make sure now that each file could be written later.
 
     Raises:
+        SettingError: if two are one.
         OutputError: if one could not, exists without ``force``, or is one of the inputs.
     """
+    if len({file.resolve() for file in files}) < len(files):
+        raise SettingError("two outputs are to be written to one file; give each its own")
     read = {path.resolve() for path in inputs}
     for file in files:
         if file.resolve() in read:

@@ -1,6 +1,7 @@
 """backaudit rules: what a check does, what it needs, what it is blind to."""
 
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -14,34 +15,43 @@ from backaudit.cli.outputs import print_page
 from backaudit.core.errors import SettingError
 from backaudit.core.settings import did_you_mean
 from backaudit.detectors import DETECTORS
-from backaudit.detectors.interface import Detector
+from backaudit.files.rules import FILE_RULES
+
+# A class with a rule, whose docstring is the page: a file rule or a detector.
+Documented = Any
 
 
 def run(options: RulesOptions) -> ExitCode:
-    """Print the list of checks, or one check's documentation."""
+    """Print the list of rules, or the documentation of one."""
     page = _list() if options.rule is None else _page(_find(options.rule))
     print_page(page)
     return ExitCode.NO_EVIDENCE
 
 
-def _find(wanted: str) -> type[Detector]:
-    for name, method in DETECTORS.items():
+def _documented() -> dict[str, Documented]:
+    """Every rule by name, in the order of their ids."""
+    return {**FILE_RULES, **DETECTORS}
+
+
+def _find(wanted: str) -> Documented:
+    known = _documented()
+    for name, method in known.items():
         if wanted.lower() in (name, method.rule.id.lower()):
             return method
-    known = [*DETECTORS, *(method.rule.id for method in DETECTORS.values())]
-    raise SettingError(f"there is no rule {wanted!r}. {did_you_mean(wanted, known)}")
+    names = [*known, *(method.rule.id for method in known.values())]
+    raise SettingError(f"there is no rule {wanted!r}. {did_you_mean(wanted, names)}")
 
 
 def _list() -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading in ("id", "name", "asks"):
         table.add_column(heading, header_style="bold")
-    for name, method in DETECTORS.items():
+    for name, method in _documented().items():
         table.add_row(Text(method.rule.id), Text(name, "bold"), Text(method.rule.title))
     return Group(table, Text("\nOne in full: backaudit rules ban", "dim"))
 
 
-def _page(method: type[Detector]) -> RenderableType:
+def _page(method: Documented) -> RenderableType:
     found = sections(method)
     about = found.pop("")
     meanings = arguments(found.pop("Args", ""))
@@ -52,7 +62,7 @@ def _page(method: type[Detector]) -> RenderableType:
     ]
     for heading, text in found.items():
         parts += [Text(f"\n{heading}", "bold"), _indented(unwrapped(text))]
-    settings = [field for field in fields(method) if field.init]  # type: ignore[arg-type]
+    settings = [each for each in fields(method) if each.init] if is_dataclass(method) else []
     if settings:
         parts.append(Text(f"\nSettings (--set {method.rule.name}.NAME=VALUE)", "bold"))
     for field in settings:

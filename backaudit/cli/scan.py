@@ -1,7 +1,9 @@
 """backaudit scan: parse, load, scan, render, exit."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,29 +12,34 @@ from backaudit.audit import scan
 from backaudit.cli.device import choose_device
 from backaudit.cli.docstrings import sections, unwrapped
 from backaudit.cli.exits import ExitCode, OnInconclusive, exit_code
+from backaudit.cli.limits import limits_of
 from backaudit.cli.messages import say, standard_error
 from backaudit.cli.methods import chosen_detectors, left_out
 from backaudit.cli.options import ScanOptions
 from backaudit.cli.outputs import (
     Output,
+    announce,
     check_outputs,
     parse_outputs,
-    print_page,
     write_atomically,
-    write_standard_output,
+    write_outputs,
 )
 from backaudit.cli.progress import progress_shown
-from backaudit.core.errors import SettingError
+from backaudit.core.errors import SettingError, UnsafeFileError
 from backaudit.core.settings import parse_value
 from backaudit.core.verdict import Audit, judge
 from backaudit.detectors import DETECTORS
 from backaudit.detectors.interface import Detector
 from backaudit.loading.load import LoadOptions, load
-from backaudit.reports import RENDERERS
+from backaudit.reports import findings
 from backaudit.reports.calibration import INPUT_LEVEL, calibration_run, render_calibration
-from backaudit.reports.report import Report
+from backaudit.reports.findings import TITLE
+from backaudit.reports.formats import RENDERERS
+from backaudit.reports.report import Refusal, Report
 from backaudit.reports.terminal import page
 from backaudit.reports.wording import headline, is_reading, model_level
+
+log = logging.getLogger(__name__)
 
 
 def run(options: ScanOptions) -> ExitCode:
@@ -43,17 +50,36 @@ def run(options: ScanOptions) -> ExitCode:
     load_options = _load_options(options)
     if options.threads:
         torch.set_num_threads(options.threads)
-    with progress_shown(standard_error(), "auditing", quiet=options.quiet):
-        suspect, clean = load(options.model, options.clean, load_options)
-        audit = scan(suspect, clean, detectors, seed=options.seed)
+    try:
+        with progress_shown(standard_error(), "auditing", quiet=options.quiet):
+            suspect, clean = load(options.model, options.clean, load_options)
+            audit = scan(suspect, clean, detectors, seed=options.seed)
+    except UnsafeFileError as error:
+        return _refuse(error, outputs, options)
     runs = (*audit.runs, *left_out(detectors, options.seed))
     audit = replace(audit, runs=runs, judgement=judge(runs))
     code = exit_code(
         audit.judgement.verdict, _complete(audit), options.fail_on, options.on_inconclusive
     )
-    _write(Report(audit, int(code), _blind_to()), outputs, options)
-    _announce(audit, code, outputs, options)
+    _write(Report(audit, int(code), _blind_to()), outputs, force=options.force)
+    if options.save_calibration:
+        _save_calibration(audit, options.save_calibration, force=options.force)
+    _warn(audit, code, options)
+    if not options.quiet:
+        announce(f"{audit.judgement.verdict.value}: {headline(audit)}", code, outputs)
     return code
+
+
+def _refuse(error: UnsafeFileError, outputs: Sequence[Output], options: ScanOptions) -> ExitCode:
+    """Report an unsafe file. It fails whatever --fail-on tolerates: that weighs verdicts."""
+    log.debug("stopped at the file", exc_info=True)
+    refusal = Refusal(error.survey, options.clean, options.seed, int(ExitCode.FOUND))
+    _write(refusal, outputs, force=options.force)
+    if options.save_calibration:
+        say(f"warning: {options.save_calibration} is not written, because the file is unsafe")
+    if not options.quiet:
+        announce(f"{TITLE}: {findings.headline(error.survey)}", ExitCode.FOUND, outputs)
+    return ExitCode.FOUND
 
 
 def _check_files(
@@ -64,8 +90,6 @@ def _check_files(
         if not any(detector.rule.id.startswith(INPUT_LEVEL) for detector in detectors):
             raise SettingError("--save-calibration needs ibd-psc, which --detectors leaves out")
         files.append(options.save_calibration)
-    if len({file.resolve() for file in files}) < len(files):
-        raise SettingError("two outputs are to be written to one file; give each its own")
     check_outputs(files, (options.model,), force=options.force)
 
 
@@ -82,6 +106,7 @@ def _load_options(options: ScanOptions) -> LoadOptions:
         std=_numbers("--std", options.std),
         device=str(device),
         max_images=options.max_images,
+        limits=limits_of(options.max_gib),
     )
 
 
@@ -112,17 +137,13 @@ def _complete(audit: Audit) -> bool:
     return bool(runs) and all(is_reading(run) for run in runs)
 
 
-def _write(report: Report, outputs: Sequence[Output], options: ScanOptions) -> None:
-    for output in sorted(outputs, key=lambda output: output.file is None):
-        if output.file is not None:
-            text = RENDERERS[output.format](report)
-            write_atomically(output.file, text, force=options.force)
-        elif output.format == "terminal":
-            print_page(page(report))
-        else:
-            write_standard_output(RENDERERS[output.format](report))
-    if options.save_calibration:
-        _save_calibration(report.audit, options.save_calibration, force=options.force)
+def _write(report: Report | Refusal, outputs: Sequence[Output], *, force: bool) -> None:
+    write_outputs(
+        outputs,
+        {name: partial(render, report) for name, render in RENDERERS.items()},
+        partial(page, report),
+        force=force,
+    )
 
 
 def _save_calibration(audit: Audit, file: Path, *, force: bool) -> None:
@@ -133,17 +154,7 @@ def _save_calibration(audit: Audit, file: Path, *, force: bool) -> None:
     write_atomically(file, render_calibration(audit, calibrated), force=force)
 
 
-def _announce(
-    audit: Audit, code: ExitCode, outputs: Sequence[Output], options: ScanOptions
-) -> None:
-    """Tell a person what the files say, so that no audit ends in silence."""
+def _warn(audit: Audit, code: ExitCode, options: ScanOptions) -> None:
     verdict = audit.judgement.verdict.value
     if options.on_inconclusive is OnInconclusive.WARN and not _complete(audit):
         say(f"warning: {verdict}, and a required check could not be made; exit code {int(code)}")
-    if options.quiet:
-        return
-    if all(output.file for output in outputs):
-        say(f"{verdict}: {headline(audit)} Exit code {int(code)}.")
-    for output in outputs:
-        if output.file:
-            say(f"wrote {output.file}")

@@ -2,6 +2,7 @@
 
 BackauditError
 ├── CheckpointError         the suspect cannot be read, is refused, or is not recognised
+│   └── UnsafeFileError     its file would run code, or shows different contents to others
 ├── CleanSetError           the clean images cannot be used
 ├── NotApplicableError      a method does not fit this suspect or this clean set
 ├── SuspectModifiedError    a method changed the suspect; nothing after it can be believed
@@ -11,6 +12,8 @@ BackauditError
 Messages say what is wrong, which file or name it is about, and what to do.
 """
 
+from typing import Any
+
 
 class BackauditError(Exception):
     """Base of every error that backaudit raises on purpose."""
@@ -18,6 +21,19 @@ class BackauditError(Exception):
 
 class CheckpointError(BackauditError):
     """The suspect cannot be read, is refused, or is not recognised."""
+
+
+class UnsafeFileError(CheckpointError):
+    """The suspect's file would run code, or two programs would read different contents in it.
+
+    Args:
+        message: which file, and what is unsafe about it.
+        survey: what was found, a ``backaudit.files.contents.Survey``.
+    """
+
+    def __init__(self, message: str, survey: Any) -> None:
+        super().__init__(message)
+        self.survey = survey
 
 
 class CleanSetError(BackauditError):

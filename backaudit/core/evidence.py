@@ -22,6 +22,21 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class FileFinding:
+    """Something about the file itself that whoever loads it should know.
+
+    Args:
+        rule: BA0xx.
+        message: one sentence: what, where (member, opcode, offset) and what it would do.
+        unsafe: whether the file must not be used; ends a scan with exit code 1.
+    """
+
+    rule: Rule
+    message: str
+    unsafe: bool
+
+
+@dataclass(frozen=True)
 class Evidence:
     """One reading of one method.
 

@@ -25,6 +25,11 @@ def paragraph(text: object) -> str:
     return "\n  ".join(printable(line, limit=2000) for line in lines)
 
 
+def counted(count: int, noun: str) -> str:
+    """``1 image`` or ``3 images``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def _visible(character: str) -> str:
     if character in "\n\t":
         return " "

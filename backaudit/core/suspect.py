@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from backaudit.core.evidence import FileFinding
+
 LARGEST_BATCH = 256
 BATCH_PIXELS = 1 << 20
 
@@ -45,6 +47,7 @@ class Suspect:
         class_names: K names, for the report.
         preprocessing: what ``network`` does to an image first.
         assumptions: what had to be guessed about the network, one sentence each.
+        findings: about the file it was read from; none of them is unsafe.
     """
 
     network: nn.Module
@@ -57,6 +60,7 @@ class Suspect:
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
     assumptions: tuple[str, ...] = ()
+    findings: tuple[FileFinding, ...] = ()
 
     @property
     def device(self) -> torch.device:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backaudit.core.errors import CleanSetError, SettingError
+from backaudit.loading.conventions import configurations
 
 KEYS = (
     "class_names",
@@ -64,8 +65,7 @@ def read_class_names(path: Path, num_classes: int) -> ClassNames:
 
 def class_names_in(metadata: Mapping[str, object], num_classes: int) -> ClassNames | None:
     """Class names in a checkpoint's metadata, if they name every output."""
-    places = [metadata, *(value for value in metadata.values() if isinstance(value, Mapping))]
-    for place in places:
+    for _, place in configurations(metadata):
         for key in KEYS:
             names = _names(_parsed(place.get(key)))
             if names is not None and len(names) == num_classes:

@@ -38,11 +38,13 @@ class Stated:
         size: height and width in pixels.
         mean: per-channel mean in [0, 1] units, or one number for all channels.
         std: per-channel standard deviation in [0, 1] units, or one number for all channels.
+        origin: who says so, for the report.
     """
 
     size: tuple[int, int] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    origin: str = "the checkpoint"
 
     def convention(self, channels: int) -> Convention | None:
         """The stated normalisation, under its usual name if it has one; None if none is stated.
@@ -94,6 +96,10 @@ _GREY = (
 
 _MEANS = ("mean", "image_mean", "normalize_mean", "norm_mean", "means")
 _STDS = ("std", "image_std", "normalize_std", "norm_std", "stds")
+_ORIGINS = {
+    "preprocessor_config": "preprocessor_config.json",
+    "pretrained_cfg": "config.json, where timm writes it whatever the images of training were",
+}
 _SIZES = ("img_size", "image_size", "input_size", "crop_size", "size")
 
 
@@ -112,26 +118,55 @@ def named(mean: tuple[float, ...], std: tuple[float, ...]) -> Convention:
 
 def stated_in(metadata: Mapping[str, object], channels: int) -> Stated:
     """What a checkpoint's metadata say; anything that makes no sense is left out."""
-    places = list(_places(metadata))
-    size = next((found for place in places if (found := _size(_first(place, _SIZES)))), None)
-    for place in places:
-        mean = _spread(_numbers(_first(place, _MEANS)), channels)
-        std = _spread(_numbers(_first(place, _STDS)), channels)
+    places = list(configurations(metadata))
+    size = next((found for _, place in places if (found := _size(_first(place, _SIZES)))), None)
+    for key, place in places:
+        mean, std = _normalisation(place, channels)
         if mean and std:
-            if max(mean) > 1:
-                mean, std = (tuple(value / 255 for value in part) for part in (mean, std))
-            if all(0 <= value <= 1 for value in mean) and all(0 < value < 10 for value in std):
-                return Stated(size, mean, std)
-    return Stated(size)
+            return Stated(size, mean, std, _ORIGINS.get(key, "the checkpoint"))
+    origin = next((_ORIGINS[key] for key, _ in places if key in _ORIGINS), "the checkpoint")
+    return Stated(size, origin=origin)
 
 
-def _places(metadata: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
-    """The metadata, and the dictionaries one level down, where configurations usually lie."""
-    yield metadata
-    for value in metadata.values():
-        parsed = _parsed(value)
-        if isinstance(parsed, Mapping):
-            yield parsed
+def configurations(metadata: Mapping[str, object]) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The metadata, and the dictionaries up to two levels down, each under its key."""
+    yield "", metadata
+    first = [(key, _parsed(metadata[key])) for key in sorted(metadata, key=_is_plain)]
+    inner = [(key, value) for key, value in first if isinstance(value, Mapping)]
+    yield from inner
+    for _, place in inner:
+        for key, value in place.items():
+            if isinstance(value, Mapping):
+                yield str(key), value
+
+
+def _is_plain(key: str) -> bool:
+    """Sorts what a folder says of images before what it says of the network."""
+    return key != "preprocessor_config"
+
+
+def _normalisation(
+    place: Mapping[str, object], channels: int
+) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Mean and std for images in [0, 1]; None for what is not stated or makes no sense."""
+    mean = _spread(_numbers(_first(place, _MEANS)), channels)
+    std = _spread(_numbers(_first(place, _STDS)), channels)
+    if place.get("do_normalize") is False:
+        mean, std = (0.0,) * channels, (1.0,) * channels
+    if not mean or not std:
+        return None, None
+    largest = 255 if max(mean) > 1 else _largest(place)
+    mean, std = (tuple(value / largest for value in part) for part in (mean, std))
+    usable = all(0 <= value <= 1 for value in mean) and all(0 < value < 10 for value in std)
+    return (mean, std) if usable else (None, None)
+
+
+def _largest(place: Mapping[str, object]) -> float:
+    """What white is before it is normalised: 1, unless a folder says that it is not scaled so."""
+    if place.get("do_rescale") is False:
+        return 255.0
+    factor = place.get("rescale_factor")
+    return 255 * factor if isinstance(factor, float) and 0 < factor <= 1 else 1.0
 
 
 def _parsed(value: object) -> Any:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from backaudit.core.printable import counted as counted
+
 Decoded = tuple[tuple[Tensor, ...], tuple[str, ...]]
 
 
@@ -27,8 +29,3 @@ class Found:
     indices: tuple[int, ...] | None
     notes: tuple[str, ...]
     decode: Callable[[Sequence[int]], Decoded]
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 image`` or ``3 images``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

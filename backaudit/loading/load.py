@@ -1,7 +1,7 @@
 """A checkpoint and clean images -> the suspect and the clean set, ready to be audited."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,14 +13,16 @@ from backaudit.core.printable import printable
 from backaudit.core.progress import track
 from backaudit.core.seeding import seeded
 from backaudit.core.suspect import Preprocessing, Suspect, as_input, batch_size
+from backaudit.files.limits import Limits
 from backaudit.loading.checkpoint import Checkpoint, read_checkpoint
+from backaudit.loading.choosing import choose
 from backaudit.loading.class_names import ClassNames, class_names_in, read_class_names
 from backaudit.loading.conventions import Stated, stated_in
 from backaudit.loading.found import counted
 from backaudit.loading.images import SHORTER_SIDE, RawImages, read_images
 from backaudit.loading.matching import Matching, best_agreement, match_classes, near_chance
-from backaudit.loading.preprocessing import choose_preprocessing
-from backaudit.loading.recognise import Recognised, recognise
+from backaudit.loading.recognise import recognise
+from backaudit.loading.recognised import Recognised
 from backaudit.loading.resizing import CROP_MARGIN, fitted, is_cropped
 from backaudit.nets.normalised import Normalised, with_logits
 
@@ -44,6 +46,7 @@ class LoadOptions:
         std: per-channel standard deviation in [0, 1] units, or one number.
         device: where the suspect is put.
         max_images: of more clean images, a class-balanced subset is used; None for all.
+        limits: on what is read of the checkpoint.
     """
 
     arch: str | None = None
@@ -54,6 +57,7 @@ class LoadOptions:
     std: tuple[float, ...] | None = None
     device: str | torch.device = "cpu"
     max_images: int | None = MAX_IMAGES
+    limits: Limits = field(default_factory=Limits)
 
 
 def load(model: Path, clean: Path, options: LoadOptions | None = None) -> tuple[Suspect, CleanSet]:
@@ -65,25 +69,27 @@ def load(model: Path, clean: Path, options: LoadOptions | None = None) -> tuple[
         options: what is stated.
 
     Raises:
+        UnsafeFileError: if the suspect's file would run code, or deceives; nothing was loaded.
         CheckpointError: if the suspect cannot be read, recognised or run.
         CleanSetError: if the clean images cannot be used, or do not fit the suspect.
         SettingError: if an option makes no sense.
     """
     options = options or LoadOptions()
-    checkpoint = read_checkpoint(model)
+    checkpoint = read_checkpoint(model, limits=options.limits)
     # A network draws its first weights before it gets its own; the caller must not notice.
     with seeded(0):
-        recognised = recognise(checkpoint, arch=options.arch, model_def=options.model_def)
+        recognised = recognise(
+            checkpoint, arch=options.arch, model_def=options.model_def, size=options.size
+        )
     names = _class_names(checkpoint, recognised.num_classes, options.classes)
     stated = Stated(options.size, options.mean, options.std)
-    side = _shorter_side(checkpoint, recognised, stated)
+    side = _shorter_side(recognised, stated)
     raw = read_images(clean, max_images=options.max_images, shorter_side=side)
-    bare = recognised.network.to(options.device).eval().requires_grad_(False)
-    bare.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    preprocessing = choose_preprocessing(
-        bare, recognised.in_channels, recognised.input_size, raw, checkpoint.metadata, stated
-    )
+    chosen = choose(recognised, checkpoint.path, raw, stated, options.device)
+    recognised, preprocessing = chosen.recognised, chosen.preprocessing
+    bare = recognised.network
     images = fitted(raw.images, preprocessing.size, recognised.in_channels)
+    verified = _verified(checkpoint, bare, preprocessing, images)
     network, undone = _ready(bare, preprocessing, images, recognised.num_classes)
     predictions = _predictions(network, images)
     matching = match_classes(raw, predictions, recognised.num_classes, names)
@@ -101,18 +107,19 @@ def load(model: Path, clean: Path, options: LoadOptions | None = None) -> tuple[
         assumptions=(
             f"Architecture {recognised.how}.",
             *recognised.assumptions,
-            *([undone] if undone else []),
+            *(text for text in (verified, undone) if text),
             *raw.notes,
             *_doubts(raw, matching, predictions, preprocessing),
         ),
+        findings=checkpoint.findings,
     )
     how, accuracy = matching.how, matching.accuracy
     return suspect, CleanSet(images, matching.labels, matching.labelled, raw.source, how, accuracy)
 
 
-def _shorter_side(checkpoint: Checkpoint, recognised: Recognised, stated: Stated) -> int:
+def _shorter_side(recognised: Recognised, stated: Stated) -> int:
     """How large pictures are kept: as the largest size in question needs before it is cropped."""
-    found = stated_in(checkpoint.metadata, recognised.in_channels).size
+    found = stated_in(recognised.metadata, recognised.in_channels).size
     sides: list[int] = [*(stated.size or ()), *(found or ()), recognised.input_size or 0]
     return max(SHORTER_SIDE, int(max(sides) * CROP_MARGIN))
 
@@ -121,6 +128,22 @@ def _class_names(checkpoint: Checkpoint, num_classes: int, file: Path | None) ->
     if file is not None:
         return read_class_names(file, num_classes)
     return class_names_in(checkpoint.metadata, num_classes)
+
+
+def _verified(
+    checkpoint: Checkpoint, bare: nn.Module, preprocessing: Preprocessing, images: Tensor
+) -> str:
+    """Check a network that was made of a file's graph against the graph; say what was found.
+
+    Raises:
+        CheckpointError: if they answer differently.
+    """
+    if checkpoint.program is None:
+        return ""
+    from backaudit.loading.graphs import verify_graph
+
+    normalise = Normalised(nn.Identity(), preprocessing.mean, preprocessing.std)
+    return verify_graph(checkpoint, bare, normalise(as_input(images[:PROBED], torch.device("cpu"))))
 
 
 def _ready(

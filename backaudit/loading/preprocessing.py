@@ -46,7 +46,7 @@ def choose_preprocessing(
     """
     given, stated = overrides.convention(in_channels), stated_in(metadata, in_channels)
     trials = Trials(network, in_channels, raw)
-    sizes = _sizes(trials, input_size, overrides.size, stated.size)
+    sizes = _sizes(trials, input_size, overrides.size, stated)
     if given is not None and len(sizes) == 1:
         (size,) = sizes
         return _preprocessing(Trial(size, given), "mean and std given by options", sizes)
@@ -60,12 +60,12 @@ def choose_preprocessing(
         how = f"mean and std given by options; {how}"
     if said is not None:
         best = next(reading for reading in ranking.readings if reading.trial.convention == said)
-        how = f"stated by the checkpoint; {_agreement(best, ranking)}"
+        how = f"stated by {stated.origin}; {_agreement(best, ranking)}"
     return _preprocessing(best.trial, how, sizes)
 
 
 def _sizes(
-    trials: Trials, input_size: int | None, given: Size | None, stated: Size | None
+    trials: Trials, input_size: int | None, given: Size | None, stated: Stated
 ) -> dict[Size, str]:
     """The sizes to try, each with the reason for it.
 
@@ -75,8 +75,8 @@ def _sizes(
     if given is not None:
         return _feasible(trials, {given: "given by options"})
     likely: dict[Size, str] = {}
-    if stated is not None:
-        likely = {stated: "stated by the checkpoint"}
+    if stated.size is not None:
+        likely = {stated.size: f"stated by {stated.origin}"}
     else:
         native = trials.raw.uniform_size
         longest = min(LARGEST_NATIVE, LARGEST_RATIO * (input_size or LARGEST_NATIVE))

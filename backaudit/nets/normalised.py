@@ -1,12 +1,43 @@
 """A network as the detectors expect it: images in [0, 1] in, logits out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class End:
+    """What may stand after the logits.
+
+    Args:
+        name: with its article.
+        layer: that does it.
+        function: does the same to logits (N, K).
+        called: what a graph's node calls it.
+    """
+
+    name: str
+    layer: type[nn.Module]
+    function: Callable[[Tensor], Tensor]
+    called: str
+
+    def is_called_by(self, node: fx.Node) -> bool:
+        """Whether a node of a graph is a call of the function, under any of torch's names."""
+        target = node.target
+        name = target if isinstance(target, str) else getattr(target, "__name__", "")
+        plain = str(name).removeprefix("_").partition(".")[0]
+        return node.op in ("call_function", "call_method") and plain == self.called
+
+
+SOFTMAX = End("a softmax", nn.Softmax, partial(torch.softmax, dim=1), "softmax")
+LOG_SOFTMAX = End("a log-softmax", nn.LogSoftmax, partial(torch.log_softmax, dim=1), "log_softmax")
+SIGMOID = End("a sigmoid", nn.Sigmoid, torch.sigmoid, "sigmoid")
 
 
 class Normalised(nn.Module):
@@ -57,7 +88,7 @@ def log_of(probabilities: Tensor) -> Tensor:
 
 @torch.no_grad()
 def with_logits(network: nn.Module, inputs: Tensor) -> tuple[nn.Module, str | None]:
-    """Undo a softmax at the end of a network, in place where it is a layer of its own.
+    """Undo what stands at the end of a network after its logits, in place where it can be left out.
 
     Args:
         network: in eval mode; answers with (N, K).
@@ -66,16 +97,28 @@ def with_logits(network: nn.Module, inputs: Tensor) -> tuple[nn.Module, str | No
     Returns:
         The network that answers with logits, and what was undone in a sentence; None if nothing.
     """
-    probabilities = network(inputs)
-    if not are_probabilities(probabilities):
-        return network, None
-    name = _last_softmax(network, inputs)
-    if name is not None:
-        softmax = network.get_submodule(name)
-        network.set_submodule(name, nn.Identity())
-        if torch.allclose(network(inputs).softmax(1), probabilities, atol=TOLERANCE):
-            return network, "The network ends in a softmax, which was left out."
-        network.set_submodule(name, softmax)
+    left_out: list[str] = []
+    while (end := _end_of(network(inputs))) is not None:
+        if end is SIGMOID and left_out:
+            break
+        if not _leave_out(network, inputs, end):
+            break
+        left_out.append(end.name)
+    if end is not None and end is not SIGMOID:
+        return _wrapped(network, end)
+    if left_out:
+        return network, f"The network ends in {' and '.join(left_out)}, which was left out."
+    if end is SIGMOID:
+        return network, (
+            "All scores lie between 0 and 1 and are no probabilities: the network may end in a "
+            "sigmoid that could not be left out, and scores be compressed."
+        )
+    return network, None
+
+
+def _wrapped(network: nn.Module, end: End) -> tuple[nn.Module, str]:
+    if end is LOG_SOFTMAX:
+        return network, "The network answers with log-probabilities, which are used as logits."
     said = "The network answers with probabilities; their logarithm is used in place of logits."
     return LogProbabilities(network).eval(), said
 
@@ -86,12 +129,68 @@ def are_probabilities(outputs: Tensor) -> bool:
     return bool((outputs >= 0).all() and off < TOLERANCE)
 
 
-def _last_softmax(network: nn.Module, inputs: Tensor) -> str | None:
-    """Name of the softmax layer that runs last on ``inputs``."""
+def are_log_probabilities(outputs: Tensor) -> bool:
+    """Whether every row of (N, K) is the logarithm of a distribution over classes."""
+    return bool((outputs <= TOLERANCE).all()) and are_probabilities(outputs.exp())
+
+
+def _end_of(outputs: Tensor) -> End | None:
+    """What seems to stand after the logits, from answers (N, K)."""
+    if are_probabilities(outputs):
+        return SOFTMAX
+    if are_log_probabilities(outputs):
+        return LOG_SOFTMAX
+    between = bool(((outputs >= 0) & (outputs <= 1)).all())
+    return SIGMOID if between and outputs.shape[1] > 1 else None
+
+
+def _leave_out(network: nn.Module, inputs: Tensor, end: End) -> bool:
+    """Leave the end out, as a layer or a node of a graph; whether that could be done."""
+    answers = network(inputs)
+
+    def same() -> bool:
+        return torch.allclose(end.function(network(inputs)), answers, atol=TOLERANCE)
+
+    name = _last_layer(network, inputs, end.layer)
+    if name is not None:
+        layer = network.get_submodule(name)
+        network.set_submodule(name, nn.Identity())
+        if same():
+            return True
+        network.set_submodule(name, layer)
+    return any(_cut(graph, end, same) for graph in _graphs(network))
+
+
+def _graphs(network: nn.Module) -> list[fx.GraphModule]:
+    return [module for module in network.modules() if isinstance(module, fx.GraphModule)]
+
+
+def _cut(graph: fx.GraphModule, end: End, same: Callable[[], bool]) -> bool:
+    """Take the function before a graph's output out of it, unless answers do not follow."""
+    output = next(node for node in reversed(graph.graph.nodes) if node.op == "output")
+    last = output.args[0]
+    if not isinstance(last, fx.Node) or not end.is_called_by(last):
+        return False
+    before = last.args[0]
+    if not isinstance(before, fx.Node):
+        return False
+    output.args = (before,)
+    graph.recompile()
+    if same():
+        graph.graph.eliminate_dead_code()
+        graph.recompile()
+        return True
+    output.args = (last,)
+    graph.recompile()
+    return False
+
+
+def _last_layer(network: nn.Module, inputs: Tensor, kind: type[nn.Module]) -> str | None:
+    """Name of the layer of a kind that runs last on ``inputs``."""
     ran: list[str] = []
     with ExitStack() as stack:
         for name, module in network.named_modules():
-            if name and isinstance(module, nn.Softmax):
+            if name and isinstance(module, kind):
                 hook = module.register_forward_hook(lambda *_, name=name: ran.append(name))
                 stack.callback(hook.remove)
         network(inputs)

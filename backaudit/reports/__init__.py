@@ -1,6 +1,1 @@
-"""Reports: an audit as text, one renderer a file; they decide nothing."""
-
-from backaudit.reports import json, terminal
-from backaudit.reports.report import Renderer
-
-RENDERERS: dict[str, Renderer] = {"terminal": terminal.render, "json": json.render}
+"""Reports: what was found, as text; they decide nothing. ``formats`` lists those of an audit."""

@@ -1,10 +1,8 @@
 """The calibration of the input-level firewall, as a file that a later check can start from."""
 
-import json
-
 from backaudit.core.evidence import Evidence, Run
 from backaudit.core.verdict import Audit
-from backaudit.reports.json import SCHEMA_VERSION, finite, versions
+from backaudit.reports.plain import SCHEMA_VERSION, dumped, finite, versions
 
 INPUT_LEVEL = "BA2"
 
@@ -37,4 +35,4 @@ def render_calibration(audit: Audit, run: Run) -> str:
         "notes": measured.get("notes", []),
         "versions": versions(),
     }
-    return json.dumps(finite(record), indent=2, allow_nan=False) + "\n"
+    return dumped(finite(record))

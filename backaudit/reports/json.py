@@ -1,29 +1,25 @@
 """The audit as a JSON record; ``audit.schema.json`` beside this file is its published schema."""
 
 import hashlib
-import json
-import math
-import platform
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.evidence import Evidence, Failed, NotApplicable, Outcome, Rule, Run
 from backaudit.core.rates import wilson
 from backaudit.core.suspect import Suspect
-from backaudit.reports.report import Report
-from backaudit.reports.wording import class_label, finding, headline
+from backaudit.reports import refusal
+from backaudit.reports.findings import finding_record
+from backaudit.reports.plain import SCHEMA_VERSION, dumped, finite, versions
+from backaudit.reports.report import Refusal, Report
+from backaudit.reports.wording import class_label, finding, headline, noteworthy
 
-SCHEMA_VERSION = "1"
-REPORTED = ("backaudit", "torch", "torchvision", "numpy", "pillow", "safetensors")
 
-
-def render(report: Report) -> str:
-    """Write the record as indented ASCII: no name in it can steer a terminal."""
-    return json.dumps(record(report), indent=2, allow_nan=False) + "\n"
+def render(report: Report | Refusal) -> str:
+    """Write the record."""
+    return dumped(refusal.record(report) if isinstance(report, Refusal) else record(report))
 
 
 def record(report: Report) -> dict[str, Any]:
@@ -44,39 +40,18 @@ def record(report: Report) -> dict[str, Any]:
         "clean_set": _clean_set(audit.suspect, audit.clean),
         "runs": [_run(run, report.blind_to.get(run.rule.name)) for run in audit.runs],
         "findings": [
-            {"rule": _rule(run.rule), "message": finding(audit.suspect, run)}
-            for run in audit.runs
-            if run.rule.name in judgement.witnesses
+            *(
+                {"rule": _rule(run.rule), "message": finding(audit.suspect, run)}
+                for run in audit.runs
+                if run.rule.name in judgement.witnesses
+            ),
+            *(finding_record(each) for each in noteworthy(audit.suspect.findings)),
         ],
         "not_checked": judgement.not_checked,
         "versions": versions(),
     }
     plain: dict[str, Any] = finite(found)
     return plain
-
-
-def finite(value: Any) -> Any:
-    """Make nested data plain JSON: not-a-number and infinities, which JSON lacks, become null."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [finite(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return finite(value.tolist()) if hasattr(value, "tolist") else str(value)
-
-
-def versions() -> dict[str, str | None]:
-    """Versions of what computed the result; null for what is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in REPORTED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
 
 
 def _suspect(suspect: Suspect, clean: CleanSet) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
 
-from backaudit.core.verdict import Audit
+from backaudit.core.verdict import Audit, Verdict
+from backaudit.files.contents import Survey
 
 
 @dataclass(frozen=True)
@@ -21,4 +24,24 @@ class Report:
     blind_to: Mapping[str, str] = field(default_factory=dict)
 
 
-Renderer = Callable[[Report], str]
+@dataclass(frozen=True)
+class Refusal:
+    """A file that was not loaded, because it is unsafe.
+
+    Args:
+        survey: what was found in it.
+        clean: where the clean images would have come from; none was opened.
+        seed: the audit would have had.
+        exit_code: what the process will exit with.
+    """
+
+    survey: Survey
+    clean: Path
+    seed: int
+    exit_code: int
+
+    # Not "suspicious" or "backdoored": those are about a network, and nobody looked at one.
+    verdict: ClassVar[Verdict] = Verdict.INCONCLUSIVE
+
+
+Renderer = Callable[[Report | Refusal], str]

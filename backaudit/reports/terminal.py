@@ -1,28 +1,24 @@
 """The report for a terminal: one screen that needs no paper to be understood."""
 
-import io
 import math
-import re
 from importlib.metadata import version
 
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.panel import Panel
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from backaudit.core.evidence import Evidence, Failed, NotApplicable, Run
 from backaudit.core.printable import printable
 from backaudit.core.verdict import Audit, Verdict
-from backaudit.reports import wording
+from backaudit.reports import refusal, wording
 from backaudit.reports.bars import Bar, top_of
 from backaudit.reports.calibration import calibration_run
 from backaudit.reports.firewall import describe
-from backaudit.reports.report import Report
+from backaudit.reports.layout import LABELS, as_text, banner, rows
+from backaudit.reports.report import Refusal, Report
 
-WIDTH = 100
 SHOWN_CLASSES = 3
-LABELS = 14
+SHOWN_FINDINGS = 3
 
 # No verdict is green: none of them says that a model is safe.
 COLOURS = {
@@ -33,53 +29,57 @@ COLOURS = {
 }
 
 
-def render(report: Report) -> str:
+def render(report: Report | Refusal) -> str:
     """The report as plain text, for a file."""
-    text = io.StringIO()
-    Console(file=text, width=WIDTH, color_system=None, force_terminal=False).print(page(report))
-    return re.sub(r" +$", "", text.getvalue(), flags=re.MULTILINE)
+    return as_text(page(report))
 
 
-def page(report: Report) -> RenderableType:
+def page(report: Report | Refusal) -> RenderableType:
     """Lay out the report."""
+    return refusal.page(report) if isinstance(report, Refusal) else _audit_page(report)
+
+
+def _audit_page(report: Report) -> RenderableType:
     audit = report.audit
     common = _common_provenance(audit)
     evidence = [_evidence(audit, run, common) for run in wording.model_level(audit)]
     remark = Text("the bar is the score, the mark on it is the threshold", "dim")
     return Group(
         _banner(audit),
-        _rows("Model", *_model(audit)),
-        _rows("SHA-256", printable(audit.suspect.sha256)),
-        _rows("Images", *_images(audit)),
+        rows("Model", *_model(audit)),
+        rows("SHA-256", printable(audit.suspect.sha256)),
+        *_file(audit),
+        rows("Images", *_images(audit)),
         Text(),
-        _rows("Evidence", remark, *([_threshold_origin("Thresholds", common)] if common else [])),
+        rows("Evidence", remark, *([_threshold_origin("Thresholds", common)] if common else [])),
         *evidence,
         *_classes(audit),
         Text(),
         *_firewall(audit),
-        _rows("Assumed", *_assumed(audit)),
-        _rows("Not checked", *_not_checked(report)),
-        _rows("Next", *wording.advice(audit)),
-        _rows("Ran", *_circumstances(report)),
+        rows("Assumed", *_assumed(audit)),
+        rows("Not checked", *_not_checked(report)),
+        rows("Next", *wording.advice(audit)),
+        rows("Ran", *_circumstances(report)),
     )
 
 
 def _banner(audit: Audit) -> RenderableType:
     verdict = audit.judgement.verdict
-    colour = COLOURS[verdict]
-    title = Text(f" {verdict.value.upper()} ", f"bold reverse {colour}")
-    return Panel(
-        Text(wording.headline(audit), "bold").append(f"\n{wording.because(audit)}", "not bold"),
-        title=title,
-        title_align="left",
-        border_style=colour,
-        box=box.ROUNDED,
-    )
+    return banner(verdict.value, COLOURS[verdict], wording.headline(audit), wording.because(audit))
 
 
 def _model(audit: Audit) -> list[str]:
     suspect = audit.suspect
     return [f"{printable(suspect.path, 120)} ({printable(suspect.format)})"]
+
+
+def _file(audit: Audit) -> list[RenderableType]:
+    """What was found in the file and does not keep it from being audited."""
+    found = wording.noteworthy(audit.suspect.findings)
+    told = [printable(finding.message, 300) for finding in found[:SHOWN_FINDINGS]]
+    if len(found) > SHOWN_FINDINGS:
+        told.append(f"and {len(found) - SHOWN_FINDINGS} more: `backaudit inspect` lists them.")
+    return [rows("File", *told, "Nothing of it was imported here.")] if told else []
 
 
 def _images(audit: Audit) -> list[str]:
@@ -122,14 +122,14 @@ def _evidence(audit: Audit, run: Run, common: str) -> RenderableType:
     label = Text(run.rule.name, "bold")
     match run.outcome:
         case NotApplicable():
-            return _rows(label, "did not apply, see 'Not checked'")
+            return rows(label, "did not apply, see 'Not checked'")
         case Failed():
-            return _rows(label, "crashed, see 'Not checked'")
+            return rows(label, "crashed, see 'Not checked'")
         case Evidence() as reading:
             row = _columns()
             row.add_row(label, _bar(reading), *_reading(reading))
             details = [run.rule.title, _details(audit, reading, common)]
-            return Group(row, _rows("", *(line for line in details if line)))
+            return Group(row, rows("", *(line for line in details if line)))
 
 
 def _bar(reading: Evidence) -> RenderableType:
@@ -175,7 +175,7 @@ def _classes(audit: Audit) -> list[RenderableType]:
     name, reading = max(
         readings, key=lambda named: named[1].score / (named[1].threshold or math.inf)
     )
-    return [_rows(f"Top classes\n(by {name})", _ranking(audit, reading.measurements["per_class"]))]
+    return [rows(f"Top classes\n(by {name})", _ranking(audit, reading.measurements["per_class"]))]
 
 
 def _ranking(audit: Audit, scores: list[float]) -> RenderableType:
@@ -198,7 +198,7 @@ def _firewall(audit: Audit) -> list[RenderableType]:
     run = calibration_run(audit)
     if run is None or not isinstance(run.outcome, Evidence):
         return []
-    return [_rows(f"Firewall\n({run.rule.name})", " ".join(describe(run.outcome.measurements)))]
+    return [rows(f"Firewall\n({run.rule.name})", " ".join(describe(run.outcome.measurements)))]
 
 
 def _not_checked(report: Report) -> list[str]:
@@ -228,16 +228,4 @@ def _columns() -> Table:
     table.add_column(ratio=1)
     table.add_column(justify="right", width=6)
     table.add_column(width=22, no_wrap=True)
-    return table
-
-
-def _rows(label: str | Text, *contents: RenderableType) -> RenderableType:
-    """A label, and its contents below each other to the right of it."""
-    table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(width=LABELS, no_wrap=True, style="bold")
-    table.add_column(ratio=1, overflow="fold")
-    for content in contents:
-        # As Text, because rich takes markup for markup in a plain string.
-        table.add_row(label, Text(content) if isinstance(content, str) else content)
-        label = ""
     return table

@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 
 from backaudit.core.clean_set import CleanSet
-from backaudit.core.evidence import Evidence, Run
+from backaudit.core.evidence import Evidence, FileFinding, Run
 from backaudit.core.printable import printable
 from backaudit.core.rates import wilson
 from backaudit.core.suspect import Suspect
 from backaudit.core.verdict import MODEL_LEVEL, Audit, Verdict
+from backaudit.files.rules import HARMLESS_REBUILD
 
 NAMED = 3
 
@@ -130,6 +131,11 @@ def finding(suspect: Suspect, run: Run) -> str:
         f"{run.rule.name} scores {number(outcome.score)}, "
         f"{place} its threshold of {number(outcome.threshold)}{towards}."
     )
+
+
+def noteworthy(findings: Sequence[FileFinding]) -> list[FileFinding]:
+    """What whoever loads the file should know; not what every file of its kind has."""
+    return [finding for finding in findings if finding.rule != HARMLESS_REBUILD]
 
 
 def number(value: float) -> str:

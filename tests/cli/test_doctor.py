@@ -1,3 +1,5 @@
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -28,6 +30,14 @@ def test_a_missing_package_is_fatal_and_says_what_to_do(monkeypatch: pytest.Monk
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 3
     assert "must be mended" in result.stdout
+
+
+def test_a_machine_without_timm_is_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "version", missing)
+    assert doctor._timm() == Check("timm", "none; needed for networks of timm alone")
 
 
 def test_an_old_torch_is_fatal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ from typer.testing import CliRunner, Result
 
 from backaudit.cli.app import app
 from backaudit.detectors import DETECTORS
+from backaudit.files.rules import FILE_RULES
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -14,8 +15,8 @@ def rules(*arguments: str) -> Result:
 def test_the_list_names_every_rule() -> None:
     result = rules()
     assert result.exit_code == 0
-    for line in ("BA101  ban", "BA102  mm-bd", "BA201  ibd-psc"):
-        assert line in result.stdout
+    for name in ("BA001  unsafe-file", "BA004  deceptive-archive", "BA101  ban", "BA201  ibd-psc"):
+        assert name in result.stdout
 
 
 @pytest.mark.parametrize("wanted", ["ban", "BA101", "ba101", "Ban"])
@@ -41,3 +42,18 @@ def test_every_real_rule_has_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
         page = rules(name).stdout
         for heading in ("Score", "Needs", "Blind to", "Paper"):
             assert f"\n{heading}\n" in page, (name, heading)
+
+
+@pytest.mark.parametrize("wanted", ["BA001", "unknown-code", "ba003", "Deceptive-Archive"])
+def test_every_rule_about_files_has_a_page(wanted: str) -> None:
+    page = rules(wanted).stdout
+    assert page.startswith("BA00")
+    for heading in ("Fires", "Why it matters", "Blind to"):
+        assert f"\n{heading}\n" in page
+    assert "Settings" not in page
+
+
+def test_ids_and_names_are_used_once() -> None:
+    known = [*FILE_RULES.values(), *DETECTORS.values()]
+    assert len({each.rule.id for each in known}) == len(known)
+    assert [each.rule.name for each in known] == [*FILE_RULES, *DETECTORS]

@@ -1,6 +1,6 @@
 import pytest
 
-from backaudit.core.printable import paragraph, printable
+from backaudit.core.printable import counted, paragraph, printable
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,11 @@ def test_later_lines_are_indented() -> None:
     assert paragraph("keys differ:\nbackaudit: no evidence\n") == (
         "keys differ:\n  backaudit: no evidence"
     )
+
+
+def test_numbers_of_things() -> None:
+    assert [counted(count, "image") for count in (0, 1, 2500)] == [
+        "0 images",
+        "1 image",
+        "2,500 images",
+    ]

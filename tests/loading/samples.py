@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from backaudit.files.pickles.modules import Part
+from backaudit.files.pickles.values import Reference
 from backaudit.loading.conventions import Convention
 from backaudit.loading.images import RawImages
 
@@ -88,3 +90,20 @@ def write_flat(folder: Path, images: Tensor) -> Path:
 
 def write(path: Path, image: Tensor) -> None:
     Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy())).save(path)
+
+
+def parts_of(network: nn.Module) -> tuple[Part, ...]:
+    """What a survey finds of a network that was pickled whole."""
+    return tuple(
+        Part(path, Reference(type(module).__module__, type(module).__name__), _settings(module))
+        for path, module in network.named_modules()
+    )
+
+
+def _settings(module: nn.Module) -> dict[str, object]:
+    plain = (bool, int, float, str, tuple)
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and isinstance(value, plain)
+    }

@@ -1,5 +1,6 @@
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from backaudit.core.errors import CheckpointError
 from backaudit.loading.checkpoint import Checkpoint
 from backaudit.loading.recognise import Recognised, recognise
 
+SOURCE_FILE = SimpleNamespace(sha256="00")
 SOURCE = """
     import torch
     from torch import nn
@@ -71,7 +73,7 @@ def recognised(tmp_path: Path, name: str, prefix: str = "", **metadata: object) 
     file = tmp_path / "nets.py"
     file.write_text(dedent(SOURCE))
     checkpoint = Checkpoint(
-        Path("suspect.pt"), "00", "torch-zip", state(), (), prefix, dict(metadata)
+        Path("suspect.pt"), SOURCE_FILE, "torch-zip", state(), (), prefix, dict(metadata)
     )
     return recognise(checkpoint, model_def=f"{file}:{name}")
 
@@ -139,6 +141,6 @@ def test_network_that_fits_no_usual_size_has_none(tmp_path: Path) -> None:
 def test_mistakes_in_the_file(tmp_path: Path, content: str, spec: str, message: str) -> None:
     file = tmp_path / "nets.py"
     file.write_text(content)
-    checkpoint = Checkpoint(Path("suspect.pt"), "00", "torch-zip", state(), (), "", {})
+    checkpoint = Checkpoint(Path("suspect.pt"), SOURCE_FILE, "torch-zip", state(), (), "", {})
     with pytest.raises(CheckpointError, match=message):
         recognise(checkpoint, model_def=spec.format(file=file))

@@ -1,4 +1,6 @@
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,15 +8,17 @@ from torch import Tensor, nn
 
 from backaudit.core.errors import CheckpointError
 from backaudit.loading.checkpoint import Checkpoint, read_checkpoint
-from backaudit.loading.recognise import recognise
+from backaudit.loading.recognise import recognise, recognise_names
 from backaudit.nets.architectures import ARCHITECTURES, Candidate
 from backaudit.nets.torchvision_models import torchvision_models
+from tests.loading.samples import parts_of
 
+SOURCE_FILE = SimpleNamespace(sha256="00")
 WRN = {"num_classes": 6, "width": 4}
 
 
 def checkpoint_of(state: dict[str, Tensor], *notes: str) -> Checkpoint:
-    return Checkpoint(Path("suspect.pt"), "00", "torch-zip", state, (), "", {}, notes)
+    return Checkpoint(Path("suspect.pt"), SOURCE_FILE, "torch-zip", state, (), "", {}, notes)
 
 
 def network_and_checkpoint(name: str) -> tuple[nn.Module, Checkpoint]:
@@ -177,16 +181,91 @@ def test_arch_and_model_def_exclude_each_other() -> None:
         recognise(checkpoint, arch="resnet10-cifar", model_def="file.py:Net")
 
 
-def test_equal_candidates_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_candidates_are_rivals(monkeypatch: pytest.MonkeyPatch) -> None:
     _, checkpoint = network_and_checkpoint("resnet10-cifar")
     twins = [
         Candidate(name, lambda: ARCHITECTURES["resnet10-cifar"](num_classes=6, width=8), 32)
         for name in ("standard", "twin")
     ]
-    monkeypatch.setattr("backaudit.loading.recognise.candidates", lambda _: twins)
+    monkeypatch.setattr("backaudit.loading.attempts.candidates", lambda _: twins)
     recognised = recognise(checkpoint)
     assert recognised.architecture == "standard"
-    assert recognised.assumptions == ("The same tensors fit twin too; --arch chooses.",)
+    assert [rival.architecture for rival in recognised.rivals] == ["twin"]
+
+
+def test_normalisation_in_the_network_is_taken_out_and_used() -> None:
+    network, _ = network_and_checkpoint("resnet10-cifar")
+    state = {f"1.{name}": tensor for name, tensor in network.state_dict().items()}
+    buffers = {"0.mean": torch.full((1, 3, 1, 1), 0.25), "0.std": torch.full((1, 3, 1, 1), 0.5)}
+    recognised = recognise(checkpoint_of(buffers | state))
+    assert recognised.architecture == "resnet10-cifar(width=8)"
+    assert recognised.metadata == {"mean": [0.25] * 3, "std": [0.5] * 3}
+    assert "0.mean" in recognised.assumptions[0]
+    assert same_logits(network, recognised.network)
+
+
+def test_prefix_of_a_wrapper_is_taken_off_and_said() -> None:
+    network, _ = network_and_checkpoint("resnet10-cifar")
+    state = {f"victim.{name}": tensor for name, tensor in network.state_dict().items()}
+    recognised = recognise(checkpoint_of(state))
+    assert "victim." in recognised.assumptions[0]
+    assert same_logits(network, recognised.network)
+
+
+def test_plain_chain_is_left_to_be_filled_in() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(576, 3)
+    )
+    recognised = recognise(checkpoint_of(network.state_dict()))
+    assert recognised.chain is not None
+    assert recognised.architecture == "chain(1 convolution, 1 linear layer)"
+    assert (recognised.num_classes, recognised.in_channels, recognised.input_size) == (3, 1, 28)
+    assert same_logits(network, recognised.network, channels=1, size=28)
+
+
+def test_chain_of_no_usual_size_is_refused_with_a_way_out() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 5), nn.Flatten(), nn.Linear(4 * 37 * 37, 3))
+    with pytest.raises(CheckpointError, match="--skeleton"):
+        recognise(checkpoint_of({f"x{name}": t for name, t in network.state_dict().items()}))
+
+
+@pytest.mark.parametrize("name", ["resnet18-cifar", "resnet20", "vgg11-bn-cifar"])
+def test_names_are_recognised_without_weights(name: str) -> None:
+    network, _ = network_and_checkpoint(name)
+    state = {key: tensor.to("meta") for key, tensor in network.state_dict().items()}
+    (fit,) = recognise_names(checkpoint_of(state))
+    assert (fit.architecture, fit.exact) == (f"{name}(width=8)", True)
+    assert (fit.num_classes, fit.in_channels, fit.input_size) == (6, 3, 32)
+
+
+def test_chain_is_no_exact_fit() -> None:
+    state = {"fc1.weight": torch.ones(9, 784, device="meta"), "fc2.weight": torch.ones(5, 9)}
+    (fit,) = recognise_names(checkpoint_of(state))
+    assert not fit.exact
+    assert fit.num_classes == 5
+
+
+def test_whole_pickled_sequence_needs_no_guess() -> None:
+    network = nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 4, 3, stride=3), nn.Tanh()),
+        nn.AdaptiveMaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16, 3, bias=False),
+    )
+    checkpoint = replace(checkpoint_of(network.state_dict()), module=parts_of(network))
+    recognised = recognise(checkpoint)
+    assert recognised.chain is None
+    assert same_logits(network, recognised.network)
+
+
+def test_settings_of_a_whole_pickled_network_are_followed() -> None:
+    network, _ = network_and_checkpoint("resnet10-cifar")
+    network.conv1.stride = (2, 2)
+    network.maxpool = nn.MaxPool2d(3, 2, 1)
+    checkpoint = replace(checkpoint_of(network.state_dict()), module=parts_of(network))
+    recognised = recognise(checkpoint)
+    assert any("conv1, maxpool" in assumption for assumption in recognised.assumptions)
+    assert same_logits(network, recognised.network)
 
 
 def test_what_was_chosen_in_the_file_is_passed_on() -> None:

@@ -1,6 +1,8 @@
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from backaudit.nets.normalised import (
     LogProbabilities,
@@ -41,6 +43,32 @@ class Functional(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.fc(images.flatten(1)).softmax(1)
+
+
+class Ending(nn.Module):
+    """Answers with a function of the logits."""
+
+    def __init__(self, end: Callable[[Tensor, int], Tensor]) -> None:
+        super().__init__()
+        self.end, self.network = end, classifier()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.end(self.network(images), 1)
+
+
+class Gated(nn.Module):
+    """A softmax, times numbers that make it no distribution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = classifier()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images).softmax(1) * 3
+
+
+def squashed(logits: Tensor, _: int) -> Tensor:
+    return logits.sigmoid()
 
 
 def test_images_are_normalised_channel_by_channel() -> None:
@@ -87,6 +115,56 @@ def test_where_no_layer_can_be_left_out_the_logarithm_is_taken(kind: type[nn.Mod
     assert torch.equal(probabilities(IMAGES), before)
     assert "logarithm" in str(undone)
     assert not any(module._forward_hooks for module in probabilities.modules())
+
+
+def test_log_softmax_layer_is_left_out() -> None:
+    logits = classifier()(IMAGES)
+    network, undone = with_logits(classifier(nn.LogSoftmax(-1)), IMAGES)
+    assert torch.equal(network(IMAGES), logits)
+    assert undone == "The network ends in a log-softmax, which was left out."
+
+
+def test_two_ends_are_left_out() -> None:
+    logits = classifier()(IMAGES)
+    network, undone = with_logits(classifier(nn.Softmax(-1), nn.Softmax(-1)), IMAGES)
+    assert torch.equal(network(IMAGES), logits)
+    assert undone == "The network ends in a softmax and a softmax, which was left out."
+
+
+def test_sigmoid_layer_is_left_out() -> None:
+    logits = classifier()(IMAGES)
+    network, undone = with_logits(classifier(nn.Sigmoid()), IMAGES)
+    assert torch.equal(network(IMAGES), logits)
+    assert undone == "The network ends in a sigmoid, which was left out."
+
+
+@pytest.mark.parametrize(
+    ("end", "said"), [(torch.log_softmax, "log-probabilities"), (squashed, "may end in a sigmoid")]
+)
+def test_functions_that_cannot_be_left_out_are_said(
+    end: Callable[[Tensor, int], Tensor], said: str
+) -> None:
+    network = Ending(end)
+    same, told = with_logits(network, IMAGES)
+    assert same is network
+    assert said in str(told)
+
+
+@pytest.mark.parametrize("end", [torch.softmax, torch.log_softmax, nn.functional.softmax])
+def test_function_at_the_end_of_a_graph_is_cut_out(end: Callable[[Tensor, int], Tensor]) -> None:
+    graph = fx.symbolic_trace(Ending(end)).eval()
+    network, undone = with_logits(nn.Sequential(graph), IMAGES)
+    assert torch.allclose(end(network(IMAGES), 1), Ending(end)(IMAGES), atol=1e-6)
+    assert not any(node.name.endswith("softmax") for node in graph.graph.nodes)
+    assert "was left out" in str(undone)
+
+
+def test_softmax_in_a_graph_that_is_not_its_end_is_kept() -> None:
+    graph = fx.symbolic_trace(Gated()).eval()
+    before = graph(IMAGES)
+    network, undone = with_logits(graph, IMAGES)
+    assert undone is None
+    assert torch.equal(network(IMAGES), before)
 
 
 def test_logarithm_of_a_probability_of_zero_is_finite() -> None:

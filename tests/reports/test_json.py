@@ -9,7 +9,8 @@ from jsonschema import Draft202012Validator
 
 from backaudit.core.verdict import Audit
 from backaudit.reports.calibration import calibration_run, render_calibration
-from backaudit.reports.json import finite, record, render
+from backaudit.reports.json import record, render
+from backaudit.reports.plain import finite
 from tests import audits
 from tests.audits import BAN, CALIBRATION, PSC, audit, clean_set, reading, report, run_of, suspect
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 Shapes = Mapping[str, tuple[int, ...]]
+State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -15,16 +16,18 @@ class Candidate:
     Args:
         name: such as ``resnet18-cifar(width=64)``; what stands before ``(`` is the architecture.
         build: makes the network, untrained.
-        input_size: usual height and width in pixels of its images.
+        input_size: usual height and width in pixels of its images; None if unknown.
         assumption: what shapes cannot tell and was taken as usual, as a sentence; else empty.
         fallback: whether a library's own network of the same tensors is to be preferred.
+        renamed: gives the file's tensors the names of the network; None where they have them.
     """
 
     name: str
     build: Callable[[], nn.Module]
-    input_size: int
+    input_size: int | None
     assumption: str = ""
     fallback: bool = False
+    renamed: Callable[[State], State] | None = None
 
 
 def count(shapes: Shapes, pattern: str, start: int = 0) -> int:

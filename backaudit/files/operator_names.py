@@ -1,0 +1,133 @@
+"""Names of torch's operators: what they could do besides computing.
+
+That a name is harmless does not mean that a program with it can be followed;
+``backaudit.programs`` says which can.
+"""
+
+# Without ``aten::`` -> what a call does.
+FILES = {
+    "save": "writes a file when run",
+    "load": "reads a file when run",
+    "from_file": "maps a file into memory, and writes it if told so, when run",
+    "write_file": "writes a file when run",
+    "read_file": "reads a file when run",
+    "_save_parameter": "writes a file when run",
+    "_load_parameter": "reads a file when run",
+    "PythonOp": "calls Python when run",
+    "CallFunction": "calls Python when run",
+    "rpc_async": "calls another machine when run",
+    "rpc_sync": "calls another machine when run",
+    "rpc_remote": "calls another machine when run",
+    "_record_function_with_args_enter": "writes a profile when run",
+    "_record_function_with_args_exit": "writes a profile when run",
+}
+# Answered, or left out, without the operator itself.
+AS_TOLD = frozenset(
+    (
+        *("Bool", "BoolImplicit", "Float", "FloatImplicit", "Int", "IntImplicit", "Scalar"),
+        *("ScalarImplicit", "__and__", "__contains__", "__getitem__", "__is__", "__isnot__"),
+        *("__not__", "__or__", "__xor__", "__delitem__", "__upcast__", "_unwrap_optional"),
+        *("append", "clear", "copy", "device", "dict", "endswith", "extend", "find", "floordiv"),
+        *("format", "get", "get_device", "gcd", "index", "insert", "is_autocast_enabled"),
+        *("is_autocast_cpu_enabled", "is_floating_point", "is_grad_enabled", "is_scripting"),
+        *("is_complex", "is_contiguous", "is_cuda", "is_nonzero", "items", "join", "keys", "len"),
+        *("list", "lower", "numel", "pop", "remove", "replace", "reverse", "set_grad_enabled"),
+        *("sort", "sorted", "split", "startswith", "storage_offset", "str", "strip", "stride"),
+        *("requires_grad_", "update", "upper", "values", "warn", "warnings", "manual_seed"),
+    )
+)
+# Functions of tensors that give tensors or sizes and do nothing else; forms with ``_`` at the end
+# change their first argument.
+HARMLESS = frozenset(
+    (
+        *("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_assert_tensor_metadata"),
+        *("_cast_Byte", "_cast_Char", "_cast_Double", "_cast_Float", "_cast_Half", "_cast_Int"),
+        *("_cast_Long", "_cast_Short", "_convolution", "_log_softmax", "_native_batch_norm_legit"),
+        *("_native_batch_norm_legit_no_training", "_native_multi_head_attention"),
+        *("_pack_padded_sequence", "_pad_packed_sequence", "_reshape_alias", "_safe_softmax"),
+        *("_scaled_dot_product_attention_math", "_scaled_dot_product_efficient_attention"),
+        *("_scaled_dot_product_flash_attention", "_scaled_dot_product_flash_attention_for_cpu"),
+        *("_shape_as_tensor", "_softmax", "_to_copy", "_transformer_encoder_layer_fwd"),
+        *("_unsafe_index", "_unsafe_view", "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa"),
+        *("_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_weight_norm", "abs"),
+        *("absolute", "acos", "acosh", "adaptive_avg_pool1d", "adaptive_avg_pool2d"),
+        *("adaptive_avg_pool3d", "adaptive_max_pool1d", "adaptive_max_pool2d"),
+        *("adaptive_max_pool3d", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr"),
+        *("affine_grid_generator", "alias", "alias_copy", "all", "allclose", "alpha_dropout"),
+        *("amax", "amin", "aminmax", "angle", "any", "arange", "arccos", "arcsin", "arctan"),
+        *("argmax", "argmin", "argsort", "as_strided", "as_tensor", "asin", "asinh", "atan"),
+        *("atan2", "atanh", "avg_pool1d", "avg_pool2d", "avg_pool3d", "baddbmm", "batch_norm"),
+        *("bernoulli", "bilinear", "bincount", "bitwise_and", "bitwise_left_shift"),
+        *("bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "block_diag"),
+        *("bmm", "broadcast_tensors", "broadcast_to", "bucketize", "cat", "cdist", "ceil"),
+        *("celu", "chain_matmul", "channel_shuffle", "chunk", "clamp", "clamp_max", "clamp_min"),
+        *("clip", "clone", "column_stack", "complex", "concat", "concatenate", "conj"),
+        *("constant_pad_nd", "contiguous", "conv1d", "conv2d", "conv3d", "conv_transpose1d"),
+        *("conv_transpose2d", "conv_transpose3d", "convolution", "copy", "copysign", "cos"),
+        *("cosh", "cosine_similarity", "count_nonzero", "cov", "cross", "cross_entropy_loss"),
+        *("cummax", "cummin", "cumprod", "cumsum", "detach", "det", "diag", "diag_embed"),
+        *("diagonal", "diff", "dim", "dist", "div", "divide", "dot", "dropout", "dsplit"),
+        *("dstack", "einsum", "elu", "embedding", "embedding_bag", "empty", "empty_like"),
+        *("empty_strided", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expand"),
+        *("expand_as", "expm1", "eye", "feature_alpha_dropout", "feature_dropout", "fft_fft"),
+        *("fft_fft2", "fft_ifft", "fft_ifft2", "fft_irfft", "fft_irfft2", "fft_irfftn"),
+        *("fft_rfft", "fft_rfft2", "fft_rfftn", "fill", "flatten", "flip", "fliplr", "flipud"),
+        *("float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac"),
+        *("frobenius_norm", "full", "full_like", "gather", "ge", "gelu", "ger", "glu", "greater"),
+        *("greater_equal", "grid_sampler", "group_norm", "gru", "gt", "hann_window"),
+        *("hardshrink", "hardsigmoid", "hardswish", "hardtanh", "histc", "hsplit", "hstack"),
+        *("imag", "index", "index_add", "index_copy", "index_fill", "index_put", "index_select"),
+        *("instance_norm", "inverse", "is_same_size", "isclose", "isfinite", "isinf", "isnan"),
+        *("item", "kthvalue", "layer_norm", "le", "leaky_relu", "lerp", "less", "less_equal"),
+        *("lift", "lift_fresh", "lift_fresh_copy", "linalg_norm", "linalg_vector_norm", "linear"),
+        *("linspace", "log", "log10", "log1p", "log2", "log_sigmoid", "log_softmax"),
+        *("logaddexp", "logdet", "logical_and", "logical_not", "logical_or", "logical_xor"),
+        *("logsumexp", "lstm", "lt", "masked_fill", "masked_scatter", "masked_select"),
+        *("matmul", "max", "max_pool1d", "max_pool1d_with_indices", "max_pool2d"),
+        *("max_pool2d_with_indices", "max_pool3d", "max_pool3d_with_indices", "maximum", "mean"),
+        *("median", "meshgrid", "min", "minimum", "mish", "mm", "mode", "moveaxis", "movedim"),
+        *("mse_loss", "mul", "multinomial", "multiply", "mv", "nan_to_num", "nanmean", "nansum"),
+        *("narrow", "narrow_copy", "native_batch_norm", "native_dropout", "native_group_norm"),
+        *("native_layer_norm", "ne", "neg", "negative", "new_empty", "new_full", "new_ones"),
+        *("new_zeros", "nll_loss", "nonzero", "norm", "normal", "not_equal", "one_hot", "ones"),
+        *("ones_like", "outer", "pad", "permute", "permute_copy", "pinverse", "pixel_shuffle"),
+        *("pixel_unshuffle", "pow", "prelu", "prod", "quantile", "rad2deg", "rand", "rand_like"),
+        *("randint", "randn", "randn_like", "randperm", "real", "reciprocal"),
+        *("reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "relu", "relu6"),
+        *("remainder", "renorm", "repeat", "repeat_interleave", "replication_pad1d"),
+        *("replication_pad2d", "replication_pad3d", "reshape", "reshape_as", "resolve_conj"),
+        *("resolve_neg", "rms_norm", "roll", "rot90", "round", "rrelu", "rsqrt", "rsub"),
+        *("scalar_tensor", "scaled_dot_product_attention", "scatter", "scatter_add"),
+        *("searchsorted", "select", "select_scatter", "selu", "sgn", "sigmoid", "sign"),
+        *("silu", "sin", "sinh", "size", "slice", "slice_scatter", "smooth_l1_loss", "softmax"),
+        *("softplus", "softshrink", "sort", "split", "split_with_sizes"),
+        *("split_with_sizes_copy", "sqrt", "square", "squeeze", "squeeze_copy", "stack", "std"),
+        *("std_mean", "sub", "subtract", "sum", "sum_to_size", "swapaxes", "swapdims"),
+        *("sym_is_contiguous", "sym_numel", "sym_size", "sym_storage_offset", "sym_stride", "t"),
+        *("take", "take_along_dim", "tan", "tanh", "tensor", "tensor_split", "tensordot"),
+        *("threshold", "tile", "to", "topk", "trace", "transpose", "transpose_copy"),
+        *("triangular_solve", "tril", "triu", "true_divide", "trunc", "type_as", "unbind"),
+        *("unflatten", "unfold", "unfold_copy", "uniform", "unique_consecutive", "unsafe_chunk"),
+        *("unsafe_split", "unsafe_split_with_sizes", "unsqueeze", "unsqueeze_copy"),
+        *("upsample_bicubic2d", "upsample_bilinear2d", "upsample_linear1d"),
+        *("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d"),
+        *("upsample_trilinear3d", "var", "var_mean", "vdot", "view", "view_as", "view_copy"),
+        *("view_as_complex", "view_as_real", "vsplit", "vstack", "where", "xlogy", "zero"),
+        *("zeros", "zeros_like"),
+    )
+)
+# Without ``prim::``.
+PRIMS = frozenset(
+    (
+        *("AutogradAnyNonZero", "BroadcastMKLDNNTensors", "ConstantMKLDNNTensor"),
+        *("ImplicitTensorToNum", "MKLDNNHardSigmoid", "MKLDNNHardSwish", "MKLDNNHardTanh"),
+        *("MKLDNNLayerNorm", "MKLDNNClamp", "MKLDNNScalarMul", "NumToTensor", "RaiseException"),
+        *("TupleUnpack", "abs", "data", "device", "dtype", "id", "is_cpu", "is_cuda", "is_ipu"),
+        *("is_maia", "is_meta", "is_mkldnn", "is_mps", "is_mtia", "is_nested", "is_quantized"),
+        *("is_sparse", "is_sparse_csr", "is_vulkan", "is_xla", "is_xpu", "itemsize", "layout"),
+        *("max", "min", "mkldnn_convolution", "name", "nbytes", "range", "rangelist"),
+        *("requires_grad", "shape", "tolist", "type", "unchecked_cast"),
+        *("unchecked_unwrap_optional", "MKLDNNHardSigmoid_", "MKLDNNHardSwish_"),
+        *("MKLDNNHardTanh_",),
+    )
+)

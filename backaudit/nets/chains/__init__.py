@@ -1,0 +1,1 @@
+"""Plain chains of layers that no library knows: read from shapes, filled in, built."""

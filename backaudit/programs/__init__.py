@@ -1,0 +1,1 @@
+"""Graphs that files hold (TorchScript, torch.export, ONNX) -> differentiable torch modules."""

@@ -1,0 +1,1 @@
+"""TorchScript, followed statement by statement without torch's own interpreter."""
