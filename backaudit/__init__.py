@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from backaudit.detectors import DETECTORS
     from backaudit.detectors.interface import Detector
     from backaudit.files.limits import Limits
-    from backaudit.loading.inspection import Inspection, inspect
+    from backaudit.loading.inspection.inspection import Inspection, inspect
     from backaudit.loading.load import LoadOptions, load
     from backaudit.reports.formats import RENDERERS
     from backaudit.reports.report import Report
@@ -90,7 +90,7 @@ _HOMES = {
     "backaudit.detectors": ("DETECTORS",),
     "backaudit.detectors.interface": ("Detector",),
     "backaudit.files.limits": ("Limits",),
-    "backaudit.loading.inspection": ("Inspection", "inspect"),
+    "backaudit.loading.inspection.inspection": ("Inspection", "inspect"),
     "backaudit.loading.load": ("LoadOptions", "load"),
     "backaudit.reports.formats": ("RENDERERS",),
     "backaudit.reports.report": ("Report",),

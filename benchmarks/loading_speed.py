@@ -27,8 +27,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from backaudit.loading.checkpoint import Checkpoint, read_checkpoint
-from backaudit.loading.recognise import recognise
+from backaudit.loading.recognition.recognise import recognise
+from backaudit.loading.weights.checkpoint import Checkpoint, read_checkpoint
 from backaudit.nets.torchvision_models import torchvision_models
 
 NETWORKS = ("resnet18", "vit_b_16")

@@ -26,9 +26,9 @@ import torch
 from torch import Tensor, nn
 
 from backaudit.core.errors import BackauditError
-from backaudit.loading.checkpoint import read_checkpoint
-from backaudit.loading.choosing import further_rivals
-from backaudit.loading.recognise import recognise
+from backaudit.loading.preparation.choosing import further_rivals
+from backaudit.loading.recognition.recognise import recognise
+from backaudit.loading.weights.checkpoint import read_checkpoint
 from benchmarks.handed_over import made, networks, quietly, rounded, side, ways
 
 ONNX_TOLERANCE = 1e-4

@@ -11,8 +11,9 @@ from backaudit.files.contents import Contents, GlobalUse, Level, Survey
 from backaudit.files.pickles.values import Inert, Reference
 from backaudit.files.records import Storage, TensorRecord, contiguous_stride
 from backaudit.files.rules import DECEPTIVE_ARCHIVE, UNKNOWN_CODE, UNSAFE_FILE
-from backaudit.loading.figures import figures, layer_kinds
-from backaudit.loading.inspection import Architecture, Certainty, Inspection, Outlook
+from backaudit.loading.inspection.figures import figures, layer_kinds
+from backaudit.loading.inspection.inspection import Inspection
+from backaudit.loading.inspection.outlook import Architecture, Certainty, Outlook
 
 HARMLESS = GlobalUse(
     module="torch._utils",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from backaudit.bench import signs
 from backaudit.core.errors import CleanSetError
-from backaudit.loading.arrays import UNREADABLE
+from backaudit.loading.clean_images.arrays import UNREADABLE
 
 
 @dataclass(frozen=True)

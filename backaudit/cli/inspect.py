@@ -16,7 +16,7 @@ from backaudit.cli.outputs import (
 )
 from backaudit.cli.progress import progress_shown
 from backaudit.core.errors import CheckpointError
-from backaudit.loading.inspection import Inspection, inspect
+from backaudit.loading.inspection.inspection import Inspection, inspect
 from backaudit.reports import inspection as terminal
 from backaudit.reports import inspection_json as json
 
@@ -47,7 +47,7 @@ def _write_skeleton(found: Inspection, file: Path, options: InspectOptions) -> N
     if found.survey.unsafe or found.survey.contents.problem:
         say(f"warning: {file} is not written, because the checkpoint must not be used")
         return
-    from backaudit.loading.outlook import skeleton_of
+    from backaudit.loading.inspection.network import skeleton_of
 
     try:
         text = skeleton_of(found.survey)

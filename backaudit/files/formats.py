@@ -5,8 +5,8 @@ from tarfile import BLOCKSIZE, HeaderError, TarInfo
 
 from backaudit.core.errors import CheckpointError
 from backaudit.core.printable import printable
-from backaudit.files.archives import Archive
-from backaudit.files.zip_headers import CENTRAL_MARK, DAMAGED, END_MARK, LOCAL_MARK
+from backaudit.files.archives.archive import Archive
+from backaudit.files.archives.zip_headers import CENTRAL_MARK, DAMAGED, END_MARK, LOCAL_MARK
 
 # Pickled as an integer at the start of every file that torch wrote before version 1.6.
 LEGACY_MAGIC = bytes.fromhex("6cfc9c46f9206aa85019")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from backaudit.core.errors import CheckpointError
 from backaudit.core.printable import printable
-from backaudit.files.archives import Archive, read_archive
+from backaudit.files.archives.archive import Archive, read_archive
 from backaudit.files.contents import Contents, FileFinding, GlobalUse
 from backaudit.files.formats import (
     REENCODED,

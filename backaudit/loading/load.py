@@ -14,16 +14,21 @@ from backaudit.core.progress import track
 from backaudit.core.seeding import seeded
 from backaudit.core.suspect import Preprocessing, Suspect, as_input, batch_size
 from backaudit.files.limits import Limits
-from backaudit.loading.checkpoint import Checkpoint, read_checkpoint
-from backaudit.loading.choosing import choose
-from backaudit.loading.class_names import ClassNames, class_names_in, read_class_names
-from backaudit.loading.conventions import Stated, stated_in
-from backaudit.loading.found import counted
-from backaudit.loading.images import SHORTER_SIDE, RawImages, read_images
-from backaudit.loading.matching import Matching, best_agreement, match_classes, near_chance
-from backaudit.loading.recognise import recognise
-from backaudit.loading.recognised import Recognised
-from backaudit.loading.resizing import CROP_MARGIN, fitted, is_cropped
+from backaudit.loading.clean_images.class_names import ClassNames, class_names_in, read_class_names
+from backaudit.loading.clean_images.found import counted
+from backaudit.loading.clean_images.images import SHORTER_SIDE, RawImages, read_images
+from backaudit.loading.clean_images.matching import (
+    Matching,
+    best_agreement,
+    match_classes,
+    near_chance,
+)
+from backaudit.loading.clean_images.resizing import CROP_MARGIN, fitted, is_cropped
+from backaudit.loading.preparation.choosing import choose
+from backaudit.loading.preparation.conventions import Stated, stated_in
+from backaudit.loading.recognition.recognise import recognise
+from backaudit.loading.recognition.recognised import Recognised
+from backaudit.loading.weights.checkpoint import Checkpoint, read_checkpoint
 from backaudit.nets.normalised import Normalised, with_logits
 
 MAX_IMAGES = 2500
@@ -140,7 +145,7 @@ def _verified(
     """
     if checkpoint.program is None:
         return ""
-    from backaudit.loading.graphs import verify_graph
+    from backaudit.loading.recognition.graphs import verify_graph
 
     normalise = Normalised(nn.Identity(), preprocessing.mean, preprocessing.std)
     return verify_graph(checkpoint, bare, normalise(as_input(images[:PROBED], torch.device("cpu"))))

@@ -11,9 +11,9 @@ from torch import Tensor, fx
 
 from backaudit.core.errors import CheckpointError
 from backaudit.core.printable import printable
-from backaudit.files.export_check import ASSERTIONS
-from backaudit.files.export_check import operator as operator_name
-from backaudit.files.export_program import ExportNode, ExportProgram, GraphName, NumberType
+from backaudit.files.graphs.export_check import ASSERTIONS
+from backaudit.files.graphs.export_check import operator as operator_name
+from backaudit.files.graphs.export_program import ExportNode, ExportProgram, GraphName, NumberType
 from backaudit.programs.fitting import FAULTS, Size, broken, checked, fitted
 from backaudit.programs.graph import Recorder, stored_as
 from backaudit.programs.interface import Built

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, fx
 
-from backaudit.files.script_program import ScriptProgram
+from backaudit.files.graphs.script_program import ScriptProgram
 from backaudit.programs.fitting import FAULTS, Size, broken, fitted
 from backaudit.programs.graph import Recorder
 from backaudit.programs.interface import Built

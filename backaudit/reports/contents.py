@@ -8,8 +8,9 @@ from backaudit.files.contents import GlobalUse, Survey
 from backaudit.files.pickles.modules import is_module
 from backaudit.files.pickles.values import Inert
 from backaudit.files.records import TensorRecord
-from backaudit.loading.figures import TensorFigures
-from backaudit.loading.inspection import Architecture, Certainty, Inspection
+from backaudit.loading.inspection.figures import TensorFigures
+from backaudit.loading.inspection.inspection import Inspection
+from backaudit.loading.inspection.outlook import Architecture, Certainty
 
 FORMATS = {
     "torch-zip": "torch zip archive",

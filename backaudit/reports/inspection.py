@@ -11,7 +11,7 @@ from rich.text import Text
 from backaudit.core.printable import counted, printable
 from backaudit.files.contents import GlobalUse, Level, Survey
 from backaudit.files.rules import HARMLESS_REBUILD, UNKNOWN_CODE, UNSAFE_FILE
-from backaudit.loading.inspection import Inspection
+from backaudit.loading.inspection.inspection import Inspection
 from backaudit.reports import contents, findings
 from backaudit.reports.layout import argument, as_text, banner, rows
 

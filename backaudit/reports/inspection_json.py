@@ -6,7 +6,8 @@ from importlib.metadata import version
 from typing import Any
 
 from backaudit.files.contents import GlobalUse, Survey
-from backaudit.loading.inspection import Architecture, Inspection, Outlook
+from backaudit.loading.inspection.inspection import Inspection
+from backaudit.loading.inspection.outlook import Architecture, Outlook
 from backaudit.reports.contents import form
 from backaudit.reports.findings import finding_record
 from backaudit.reports.inspection import RULES, headline, result

@@ -13,7 +13,7 @@ from backaudit.bench import zoo
 from backaudit.bench.datasets import Dataset
 from backaudit.bench.recipe import Recipe
 from backaudit.bench.zoo import measure, predict, train_model, write_model
-from backaudit.loading.checkpoint import read_checkpoint
+from backaudit.loading.weights.checkpoint import read_checkpoint
 from backaudit.nets.training import Training
 from tests.toy import CLASSES, draw_images, toy_network
 

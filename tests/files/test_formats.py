@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.files.archives.zips import Entry, archive
 from tests.files.samples import STATE, repacked, surveyed, torch_bytes
-from tests.files.zips import Entry, archive
 
 WHOLE = torch_bytes(STATE)
 MANGLED = WHOLE.decode("utf-8", "replace").encode()

@@ -37,8 +37,8 @@ def surveyed(path: Path) -> Outcome:
 
 def loaded(path: Path) -> Outcome:
     """What loading it ends in: its weights read in another process, its graph made a network."""
-    from backaudit.loading.checkpoint import read_checkpoint
-    from backaudit.loading.graphs import graph_of
+    from backaudit.loading.recognition.graphs import graph_of
+    from backaudit.loading.weights.checkpoint import read_checkpoint
 
     try:
         checkpoint = read_checkpoint(path)

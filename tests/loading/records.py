@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from backaudit.files.records import Storage, TensorRecord
-from backaudit.loading.handover import _bytes
+from backaudit.loading.weights.handover import _bytes
 
 
 def record_of(tensor: Tensor) -> TensorRecord:

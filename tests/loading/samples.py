@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from backaudit.files.pickles.modules import Part
 from backaudit.files.pickles.values import Reference
-from backaudit.loading.conventions import Convention
-from backaudit.loading.images import RawImages
+from backaudit.loading.clean_images.images import RawImages
+from backaudit.loading.preparation.conventions import Convention
 
 COLOURS = ("blue", "green", "red")
 

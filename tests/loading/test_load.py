@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from backaudit.core.errors import CheckpointError, CleanSetError, SettingError
-from backaudit.loading.conventions import UNIT, Convention, conventions
 from backaudit.loading.load import LoadOptions, load
+from backaudit.loading.preparation.conventions import UNIT, Convention, conventions
 from tests.loading.samples import (
     COLOURS,
     TINT_NET,

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from backaudit.core.errors import CheckpointError
-from backaudit.files import export_check
-from backaudit.files.operator_names import AS_TOLD, HARMLESS
+from backaudit.files.graphs import export_check
+from backaudit.files.graphs.operator_names import AS_TOLD, HARMLESS
 from backaudit.programs import layers
 from backaudit.programs.export import ARITHMETIC
 from backaudit.programs.graph import Recorder, examples, shape

@@ -8,7 +8,8 @@ from rich.console import Console
 from backaudit.core.evidence import FileFinding
 from backaudit.files.contents import Survey
 from backaudit.files.rules import UNSAFE_FILE
-from backaudit.loading.inspection import Architecture, Certainty, Inspection
+from backaudit.loading.inspection.inspection import Inspection
+from backaudit.loading.inspection.outlook import Architecture, Certainty
 from backaudit.reports.inspection import page, render, result
 from tests import surveys
 from tests.surveys import DANGEROUS, HARMLESS, UNKNOWN, inspection, survey, weights

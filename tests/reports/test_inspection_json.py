@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from backaudit.files.contents import Survey
-from backaudit.loading.inspection import Architecture
+from backaudit.loading.inspection.outlook import Architecture
 from backaudit.reports.inspection_json import LONGEST_TEXT, record, render
 from tests import surveys
 from tests.surveys import DANGEROUS, HARMLESS, inspection, survey, weights

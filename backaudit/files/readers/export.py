@@ -8,16 +8,16 @@ from typing import Any
 
 from backaudit.core.errors import CheckpointError
 from backaudit.core.printable import printable
-from backaudit.files.archives import Archive, Member
+from backaudit.files.archives.archive import Archive, Member
+from backaudit.files.archives.nested_archives import read_nested
+from backaudit.files.archives.zip_headers import DAMAGED
 from backaudit.files.contents import Contents, FileFinding, GlobalUse
-from backaudit.files.export_check import check
+from backaudit.files.graphs.export_check import check
 from backaudit.files.limits import Limits
-from backaudit.files.nested_archives import read_nested
 from backaudit.files.opened import OpenedFile
 from backaudit.files.readers.export_graph import TYPES, read_program
 from backaudit.files.records import Storage, TensorRecord
 from backaudit.files.rules import UNSAFE_FILE
-from backaudit.files.zip_headers import DAMAGED
 
 OLD_GRAPH, OLD_STATE = "serialized_exported_program.json", "serialized_state_dict.pt"
 OLD_CONSTANTS = "serialized_constants.pt"

@@ -5,8 +5,8 @@ from typing import Any
 
 from backaudit.core.errors import CheckpointError
 from backaudit.core.printable import printable
-from backaudit.files.export_program import ExportNode, ExportProgram, GraphName, NumberType
-from backaudit.files.zip_headers import DAMAGED
+from backaudit.files.archives.zip_headers import DAMAGED
+from backaudit.files.graphs.export_program import ExportNode, ExportProgram, GraphName, NumberType
 
 # Numbers of types in these files; another count than that of TorchScript.
 TYPES = {

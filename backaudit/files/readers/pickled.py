@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from backaudit.core.errors import CheckpointError
 from backaudit.core.printable import printable
-from backaudit.files.archives import Archive, Member
+from backaudit.files.archives.archive import Archive, Member
 from backaudit.files.contents import FileFinding, GlobalUse, Level
 from backaudit.files.limits import Limits
 from backaudit.files.pickles.machine import Pickled, run

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from backaudit.core.errors import CheckpointError
 from backaudit.core.printable import printable
+from backaudit.files.archives.zip_headers import DAMAGED
 from backaudit.files.contents import Contents, GlobalUse
 from backaudit.files.formats import LEGACY_MAGIC
 from backaudit.files.limits import Limits
@@ -14,7 +15,6 @@ from backaudit.files.pickles.torch_types import finish, rebuild, stored
 from backaudit.files.readers.pickled import walk_rest
 from backaudit.files.readers.torch_zip import BIG_ENDIAN
 from backaudit.files.records import Storage, stored_bytes
-from backaudit.files.zip_headers import DAMAGED
 
 MAGIC = int.from_bytes(LEGACY_MAGIC, "little")
 PROTOCOL = 1001

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from backaudit.core.errors import CheckpointError
 from backaudit.core.printable import printable
-from backaudit.files.archives import Archive
+from backaudit.files.archives.archive import Archive
+from backaudit.files.archives.zip_headers import DAMAGED
 from backaudit.files.contents import Contents
 from backaudit.files.limits import Limits
 from backaudit.files.opened import OpenedFile
@@ -12,7 +13,6 @@ from backaudit.files.pickles.machine import run
 from backaudit.files.pickles.torch_types import finish, rebuild, stored
 from backaudit.files.readers.pickled import NUMBERS, walk_rest
 from backaudit.files.records import Storage, stored_bytes
-from backaudit.files.zip_headers import DAMAGED
 
 PICKLE = "data.pkl"
 BIG_ENDIAN = (

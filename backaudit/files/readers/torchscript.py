@@ -3,18 +3,18 @@
 from dataclasses import dataclass, replace
 
 from backaudit.core.errors import CheckpointError
-from backaudit.files.archives import Archive
+from backaudit.files.archives.archive import Archive
+from backaudit.files.archives.zip_headers import DAMAGED
 from backaudit.files.contents import Contents, FileFinding, GlobalUse
+from backaudit.files.graphs.module_tree import ModuleTree, registered
+from backaudit.files.graphs.script_check import MOST_TEXT, check, check_amount, parsed
+from backaudit.files.graphs.script_program import ScriptObject, ScriptProgram
 from backaudit.files.limits import Limits
-from backaudit.files.module_tree import ModuleTree, registered
 from backaudit.files.opened import OpenedFile
 from backaudit.files.pickles.machine import run
 from backaudit.files.pickles.torch_types import finish, rebuild, stored
 from backaudit.files.readers.pickled import walk_rest
 from backaudit.files.readers.torch_zip import Storages
-from backaudit.files.script_check import MOST_TEXT, check, check_amount, parsed
-from backaudit.files.script_program import ScriptObject, ScriptProgram
-from backaudit.files.zip_headers import DAMAGED
 
 MODULE, CONSTANTS, CODE = "data.pkl", "constants.pkl", "code/"
 CONSTANT = "constants"

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from backaudit.core.errors import CheckpointError
 from backaudit.core.printable import printable
-from backaudit.files.script_program import ScriptObject, ScriptProgram, TensorName
+from backaudit.files.graphs.script_program import ScriptObject, ScriptProgram, TensorName
 from backaudit.programs.graph import Recorder, stored_as
 from backaudit.programs.operators import apply, unsupported
 from backaudit.programs.scripts.prims import PRIMS, QUESTIONS

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from backaudit.core.errors import CheckpointError
 from backaudit.core.printable import printable
-from backaudit.files.script_check import parsed
+from backaudit.files.graphs.script_check import parsed
 
 Function = ast.FunctionDef
 

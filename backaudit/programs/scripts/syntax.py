@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from backaudit.core.errors import CheckpointError
-from backaudit.files.script_program import ScriptObject
+from backaudit.files.graphs.script_program import ScriptObject
 from backaudit.programs.graph import MisfitError, Node, Recorder
 from backaudit.programs.scripts.scalars import as_number, compute, is_tensor
 

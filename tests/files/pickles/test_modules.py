@@ -16,7 +16,7 @@ from backaudit.files.pickles.torch_types import stored
 from backaudit.files.pickles.values import Inert, Reference
 from backaudit.files.records import Storage, TensorRecord
 from backaudit.files.survey import survey
-from backaudit.loading.dense import tensor_of
+from backaudit.loading.weights.dense import tensor_of
 from backaudit.nets.torchvision_models import torchvision_models
 from tests.files.pickles.reading import Archive, executed, saved
 from tests.files.samples import legacy_bytes

@@ -20,7 +20,7 @@ from backaudit.files.contents import Level
 from backaudit.files.pickles.torch_types import MAKERS, stored
 from backaudit.files.pickles.values import Inert, Reference
 from backaudit.files.records import Storage, TensorRecord, out_of_bounds
-from backaudit.loading.dense import tensor_of
+from backaudit.loading.weights.dense import tensor_of
 from tests.files.pickles.reading import executed, saved, value_of
 from tests.hostile.assembler import Call, Global, Persistent, op, pickled, program, push
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backaudit.files.operator_names import FILES, HARMLESS
+from backaudit.files.graphs.operator_names import FILES, HARMLESS
 from tests.files.samples import Canary, messages, pickled, rules, surveyed
 from tests.programs.networks import edited, jit_bytes, quietly, scripted
 

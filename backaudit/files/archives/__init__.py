@@ -1,0 +1,1 @@
+"""Zip archives, read strictly: what two programs could read differently is refused."""

@@ -1,0 +1,1 @@
+"""Programs that files hold, as data; which operators they may use."""

@@ -1,0 +1,1 @@
+"""All that can be told of a checkpoint without running it."""

@@ -1,0 +1,1 @@
+"""From named tensors to the network they belong to."""
