@@ -112,7 +112,7 @@ def _finding_rows(survey: Survey) -> list[RenderableType]:
 def _size(survey: Survey) -> str:
     told, exact = contents.size(survey.size), counted(survey.size, "byte")
     count = len(survey.contents.files)
-    kind = "in {}" if survey.format == "hub-folder" else "with {} beside it"
+    kind = "with {} beside it" if survey.format == "onnx" else "in {}"
     files = f", {kind.format(counted(count, 'file'))}" if count else ""
     return f"{told}{files}" if told == exact else f"{told} ({exact}){files}"
 
@@ -197,13 +197,14 @@ def _notes(inspection: Inspection) -> list[RenderableType]:
 
 
 def _next(survey: Survey) -> list[RenderableType]:
+    scan = f"backaudit scan {argument(survey.path)} --clean FOLDER"
     match result(survey):
         case "unsafe":
             advice = findings.advice(survey)
         case "unreadable":
             return [Text()]
         case "unknown-code":
-            advice = ["What unknown code means: `backaudit rules BA002`."]
+            advice = [scan, "What unknown code means: `backaudit rules BA002`."]
         case _:
-            advice = [f"backaudit scan {argument(survey.path)} --clean FOLDER"]
+            advice = [scan]
     return [Text(), rows("Next", *advice)]

@@ -166,8 +166,8 @@ def test_metadata_within_metadata_is_told_entry_by_entry() -> None:
 def test_further_files_are_counted() -> None:
     contents = replace(surveys.honest().contents, files=(object(), object()))
     of = replace(surveys.honest(), contents=contents)
-    assert "(46,830,571 bytes), with 2 files beside it" in shown(of)
-    assert "(46,830,571 bytes), in 2 files" in shown(replace(of, format="hub-folder"))
+    assert "(46,830,571 bytes), in 2 files" in shown(of)
+    assert "(46,830,571 bytes), with 2 files beside it" in shown(replace(of, format="onnx"))
 
 
 @pytest.mark.parametrize(
