@@ -67,6 +67,9 @@ def parsed(text: str) -> ast.Module:
     level: list[ast.AST] = [tree]
     for _ in range(DEEPEST):
         level = [child for node in level for child in ast.iter_child_nodes(node)]
+        if any(isinstance(node, ast.Compare) for node in level):
+            # Torch writes comparisons as calls.
+            raise CheckpointError("holds source text as torch does not write it: a comparison")
         if not level:
             return tree
     raise CheckpointError("holds source text that is nested too deeply")
