@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backaudit.core.errors import CleanSetError, SettingError
-from backaudit.loading.preparation.conventions import configurations
+from backaudit.loading.preparation.conventions import configurations, parsed
 
 KEYS = (
     "class_names",
@@ -67,19 +67,10 @@ def class_names_in(metadata: Mapping[str, object], num_classes: int) -> ClassNam
     """Class names in a checkpoint's metadata, if they name every output."""
     for _, place in configurations(metadata):
         for key in KEYS:
-            names = _names(_parsed(place.get(key)))
+            names = _names(parsed(place.get(key)))
             if names is not None and len(names) == num_classes:
                 return ClassNames(names, f"the checkpoint's {key!r}", trusted=False)
     return None
-
-
-def _parsed(value: object) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _names(value: Any) -> tuple[str, ...] | None:

@@ -131,7 +131,7 @@ def stated_in(metadata: Mapping[str, object], channels: int) -> Stated:
 def configurations(metadata: Mapping[str, object]) -> Iterator[tuple[str, Mapping[str, object]]]:
     """The metadata, and the dictionaries up to two levels down, each under its key."""
     yield "", metadata
-    first = [(key, _parsed(metadata[key])) for key in sorted(metadata, key=_is_plain)]
+    first = [(key, parsed(metadata[key])) for key in sorted(metadata, key=_is_plain)]
     inner = [(key, value) for key, value in first if isinstance(value, Mapping)]
     yield from inner
     for _, place in inner:
@@ -169,7 +169,7 @@ def _largest(place: Mapping[str, object]) -> float:
     return 255 * factor if isinstance(factor, float) and 0 < factor <= 1 else 1.0
 
 
-def _parsed(value: object) -> Any:
+def parsed(value: object) -> Any:
     """A value, read as JSON where it is text, as safetensors stores everything."""
     if not isinstance(value, str):
         return value
@@ -180,7 +180,7 @@ def _parsed(value: object) -> Any:
 
 
 def _first(place: Mapping[str, object], keys: tuple[str, ...]) -> Any:
-    return next((_parsed(place[key]) for key in keys if place.get(key) is not None), None)
+    return next((parsed(place[key]) for key in keys if place.get(key) is not None), None)
 
 
 def _numbers(value: Any) -> tuple[float, ...] | None:
