@@ -54,6 +54,8 @@ class BAN:
         mask_weight: of the mask's size in its loss (lambda_1).
         mask_steps: of Adam on the mask.
         mask_learning_rate: of Adam on the mask.
+        batch_statistics: whether batch-norm layers use the statistics of the clean images. With the
+            stored ones, benign and backdoored networks collapse alike; for comparison only.
         bf16: whether to search in bfloat16 where the device is fast at it.
     """
 
@@ -71,6 +73,7 @@ class BAN:
     mask_weight: float = 0.75
     mask_steps: int = 400
     mask_learning_rate: float = 0.01
+    batch_statistics: bool = True
     bf16: bool = True
 
     def detect(self, suspect: Suspect, clean: CleanSet) -> Evidence:
@@ -84,7 +87,7 @@ class BAN:
         at_once = images_at_once(suspect.network, as_input(fit.images[:2], suspect.device))
         size = min(len(held_out), self.evaluation_images, FORWARD_ONLY * at_once)
         shown = held_out.take(held_out.balanced(size, generator))
-        noisy = noisy_network(suspect.network)
+        noisy = noisy_network(suspect.network, batch_statistics=self.batch_statistics)
         probe = _Probe(noisy, shown, suspect, self._split_head(suspect, fit, generator))
         silence = draw_noise(noisy.shapes, 0.0, [generator], suspect.device)
         baseline = probe.confusions(silence)

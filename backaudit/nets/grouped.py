@@ -16,7 +16,12 @@ from torch.overrides import TorchFunctionMode
 
 
 def grouped_call(
-    network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor, groups: int
+    network: nn.Module,
+    parameters: Mapping[str, Tensor],
+    images: Tensor,
+    groups: int,
+    *,
+    batch_statistics: bool = True,
 ) -> Tensor:
     """Run ``network`` with parameters of its own for each group of the batch.
 
@@ -25,11 +30,13 @@ def grouped_call(
         parameters: name -> values (G, *shape) of affine parameters of normalisation layers.
         images: (G * B, C, H, W), group after group.
         groups: G.
+        batch_statistics: whether batch-norm layers normalise each group by its own statistics, or
+            by the stored ones.
 
     Returns:
-        Logits (G * B, K), with batch statistics of each group in every batch-norm layer.
+        Logits (G * B, K).
     """
-    with _PerGroup(groups):
+    with _PerGroup(groups, batch_statistics=batch_statistics):
         logits: Tensor = functional_call(network, dict(parameters), (images,))
     return logits
 
@@ -37,9 +44,11 @@ def grouped_call(
 class _PerGroup(TorchFunctionMode):
     """Give normalisation functions per-group statistics and, where stacked, affine parameters."""
 
-    def __init__(self, groups: int) -> None:
+    def __init__(self, groups: int, *, batch_statistics: bool) -> None:
         super().__init__()
         self.groups = groups
+        batch_norm = _own_statistics if batch_statistics else _stored_statistics
+        self.replacements = {**_REPLACEMENTS, F.batch_norm: batch_norm}
 
     def __torch_function__(
         self,
@@ -48,13 +57,13 @@ class _PerGroup(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        replacement = _REPLACEMENTS.get(func)
+        replacement = self.replacements.get(func)
         if replacement is None:
             return func(*args, **(kwargs or {}))
         return replacement(self.groups, *args, **(kwargs or {}))
 
 
-def _batch_norm(  # noqa: PLR0913 - the signature of F.batch_norm
+def _own_statistics(  # noqa: PLR0913 - the signature of F.batch_norm
     groups: int,
     images: Tensor,
     running_mean: Tensor | None,
@@ -81,6 +90,26 @@ def _batch_norm(  # noqa: PLR0913 - the signature of F.batch_norm
         for group, part in enumerate(images.chunk(groups))
     ]
     return torch.cat(parts)
+
+
+def _stored_statistics(  # noqa: PLR0913 - the signature of F.batch_norm
+    groups: int,
+    images: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise every group by the stored statistics."""
+    if weight is None or weight.dim() == 1:
+        return F.batch_norm(
+            images, running_mean, running_var, weight, bias, training, momentum, eps
+        )
+    plain = F.batch_norm(images, running_mean, running_var, None, None, training, momentum, eps)
+    return _affine(groups, plain, weight, bias, 1)
 
 
 def _layer_norm(
@@ -123,7 +152,6 @@ def _affine(
 
 
 _REPLACEMENTS: dict[Callable[..., Any], Callable[..., Tensor]] = {
-    F.batch_norm: _batch_norm,
     F.layer_norm: _layer_norm,
     F.group_norm: _group_norm,
 }

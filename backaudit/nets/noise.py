@@ -61,6 +61,7 @@ class NormNoise:
     network: nn.Module
     parameters: Mapping[str, Tensor]
     kind: str
+    batch_statistics: bool = True
 
     @property
     def shapes(self) -> Mapping[str, torch.Size]:
@@ -70,7 +71,9 @@ class NormNoise:
     def __call__(self, images: Tensor, noise: Noise, groups: int) -> Tensor:
         """Logits (G * B, K) of images (G * B, C, H, W), group g under noise[...][g]."""
         noisy = {name: self.parameters[name] * (1 + delta) for name, delta in noise.items()}
-        return grouped_call(self.network, noisy, images, groups)
+        return grouped_call(
+            self.network, noisy, images, groups, batch_statistics=self.batch_statistics
+        )
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,12 @@ class NeuronNoise:
         return add_noise
 
 
-def noisy_network(network: nn.Module) -> NoisyNetwork:
+def noisy_network(network: nn.Module, *, batch_statistics: bool = True) -> NoisyNetwork:
     """Choose where to put the noise: normalisation layers, else all linear maps but the last.
+
+    Args:
+        network: images -> logits, in eval mode.
+        batch_statistics: whether batch-norm layers use statistics of the batch, or the stored ones.
 
     Raises:
         NotApplicableError: if the network has neither.
@@ -132,7 +139,7 @@ def noisy_network(network: nn.Module) -> NoisyNetwork:
     }
     if parameters:
         kind = "batch-norm" if norms.keys() & batch_norms(network).keys() else "other-norm"
-        return NormNoise(network, parameters, kind)
+        return NormNoise(network, parameters, kind, batch_statistics)
     maps = linear_maps(network)
     if len(maps) < 2:
         raise NotApplicableError("the network has no layer whose neurons noise could be put on.")

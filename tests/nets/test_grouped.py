@@ -128,6 +128,17 @@ def test_stored_statistics_are_not_used() -> None:
     assert not torch.allclose(network(images), logits, atol=1e-2)
 
 
+@pytest.mark.parametrize("case", ["batch norm", "batch norm without parameters", "group norm"])
+def test_stored_statistics_can_be_asked_for(case: str) -> None:
+    network = cases()[case]
+    parameters, images = stacked(network), torch.rand(GROUPS * SIZE, 3, 12, 12)
+    logits = grouped_call(network, parameters, images, GROUPS, batch_statistics=False)
+    for group, part in enumerate(images.chunk(GROUPS)):
+        own = {name: values[group] for name, values in parameters.items()}
+        expected = torch.func.functional_call(network, own, (part,))
+        assert torch.allclose(logits.chunk(GROUPS)[group], expected, atol=1e-4)
+
+
 def test_a_group_knows_nothing_of_the_others() -> None:
     network = toy_network()
     images = torch.rand(GROUPS * SIZE, 3, 12, 12)

@@ -25,8 +25,8 @@ def same(first: nn.Module, second: nn.Module) -> bool:
 
 
 def augmented(images: Tensor, **changes: int) -> Tensor:
-    training = replace(SHORT, **changes)
-    return _augmented(images, training, torch.Generator().manual_seed(1))
+    training, every = replace(SHORT, **changes), torch.arange(len(images))
+    return _augmented(images, every, training, torch.Generator().manual_seed(1))
 
 
 def shifts(image: Tensor, reach: int) -> list[Tensor]:
@@ -94,11 +94,29 @@ def multiset(images: Tensor) -> list[bytes]:
     return sorted(image.contiguous().numpy().tobytes() for image in images)
 
 
+def test_an_objective_takes_the_place_of_the_cross_entropy_and_its_optimizers_step() -> None:
+    class Further:
+        def __init__(self) -> None:
+            self.weight = nn.Parameter(torch.zeros(()))
+            self.optimizers = (torch.optim.SGD([self.weight], lr=1.0),)
+
+        def loss(self, network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+            assert (images.min() >= 0, images.max() <= 1, len(labels)) == (True, True, len(images))
+            return 0 * network(images).sum() + self.weight
+
+    objective, network, images = Further(), toy_network(), draw_images(20, 1)
+    before = {name: tensor.clone() for name, tensor in network.named_parameters()}
+    still = replace(SHORT, weight_decay=0.0)
+    train(network, lambda _: images, still, seed=0, objective=objective)
+    assert float(objective.weight.detach()) == -8
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.named_parameters())
+
+
 def test_progress_is_told() -> None:
     told: list[tuple[str, int, int]] = []
     with observed_by(lambda *step: told.append(step)):
         trained()
-    assert told == [("training", done, 2) for done in range(3)]
+    assert told == [("training", done, 8) for done in range(9)]
 
 
 @pytest.mark.parametrize("shape", [(3, 12, 12), (1, 5, 9)])
