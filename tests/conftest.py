@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from backaudit.attacks import BadNets
+from backaudit.attacks import BadNets, TrainingSet
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.seeding import seeded
 from backaudit.core.suspect import Suspect
 from backaudit.nets.training import Training, train
-from tests.toy import TARGET, clean_set, draw_images, suspect_of, toy_network
+from tests.toy import CLASSES, TARGET, clean_set, draw_images, suspect_of, toy_network
 
 # Tensors are so small here that threads would only wait for one another.
 torch.set_num_threads(1)
@@ -47,8 +47,14 @@ def trained(data: tuple[Tensor, Tensor], seed: int) -> Suspect:
 @pytest.fixture(scope="session")
 def toy_world() -> ToyWorld:
     images, labels = draw_images(100, seed=1)
-    poisoned = ATTACK.poison(images, labels, torch.Generator().manual_seed(0))
-    return ToyWorld(trained((images, labels), 0), trained(poisoned, 0), ATTACK, clean_set())
+    clean = TrainingSet(images, labels, CLASSES)
+    poisoned = ATTACK.poison(clean, {}, torch.Generator().manual_seed(0))
+    return ToyWorld(
+        trained((images, labels), 0),
+        trained((poisoned.images, poisoned.labels), 0),
+        ATTACK,
+        clean_set(),
+    )
 
 
 @pytest.fixture(scope="session")

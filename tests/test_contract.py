@@ -1,4 +1,4 @@
-"""What holds for every detector and every attack; the tables must name them all."""
+"""What holds for every detector; the tables must name them all. Attacks: test_attack_contract."""
 
 import json
 from collections.abc import Mapping
@@ -12,15 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import _get_current_function_mode_stack
 
-from backaudit.attacks import ATTACKS, BadNets, Blend, WaNet
-from backaudit.attacks.interface import Attack
 from backaudit.audit import run_detector
 from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Evidence, Failed
 from backaudit.core.suspect import Suspect
 from backaudit.detectors import BAN, DETECTORS, IBDPSC, MMBD, TargetedNoise
 from tests.conftest import ToyWorld
-from tests.toy import CLASSES, clean_set, draw_images, evidence, suspect_of, toy_network
+from tests.toy import CLASSES, clean_set, evidence, suspect_of, toy_network
 
 TOYS: dict[str, Any] = {
     "ban": BAN(restarts=2, budgets=(0.2, 0.4), steps=2, batch_size=32, mask_steps=5),
@@ -30,11 +28,6 @@ TOYS: dict[str, Any] = {
 }
 NEED_NO_IMAGE = {"mm-bd"}
 ROLLS_DICE = {"ban", "mm-bd", "targeted-noise"}
-ATTACK_TOYS: dict[str, Any] = {
-    "badnets": BadNets(2, poison_rate=0.2),
-    "blend": Blend(2, poison_rate=0.2),
-    "wanet": WaNet(2, poison_rate=0.2),
-}
 
 
 def plain(*layers: nn.Module, classes: int = CLASSES) -> Suspect:
@@ -115,7 +108,6 @@ def assert_same(before: Any, after: Any) -> None:
 
 def test_the_tables_name_every_method() -> None:
     assert {name: type(toy) for name, toy in TOYS.items()} == DETECTORS
-    assert {name: type(toy) for name, toy in ATTACK_TOYS.items()} == ATTACKS
     assert {case.split(":")[0] for case in misfits()} == DETECTORS.keys()
 
 
@@ -205,57 +197,3 @@ def test_too_few_clean_images_are_refused(name: str) -> None:
 def test_what_does_not_fit_is_refused(case: str) -> None:
     with pytest.raises(NotApplicableError):
         evidence(TOYS[case.split(":")[0]], misfits()[case], clean_set())
-
-
-@pytest.mark.parametrize("name", ATTACKS)
-class TestAttack:
-    @pytest.mark.parametrize("channels", [1, 3])
-    def test_images_keep_shape_and_type_and_are_not_changed_in_place(
-        self, name: str, channels: int, generator: torch.Generator
-    ) -> None:
-        attack: Attack = ATTACK_TOYS[name]
-        images, labels = draw_images(10, 0, channels)
-        kept = images.clone(), labels.clone()
-        stamped = attack.stamp(images)
-        poisoned, relabelled = attack.poison(images, labels, generator)
-        for changed in (stamped, poisoned):
-            assert (changed.shape, changed.dtype) == (images.shape, torch.uint8)
-            assert not torch.equal(changed, images)
-        assert (relabelled.shape, relabelled.dtype) == (labels.shape, torch.int64)
-        assert_same({0: images, 1: labels}, dict(enumerate(kept)))
-
-    def test_nothing_is_stamped_where_there_is_nothing(self, name: str) -> None:
-        images, _ = draw_images(1, 0)
-        assert ATTACK_TOYS[name].stamp(images[:0]).shape == (0, 3, 12, 12)
-
-    def test_every_image_gets_the_trigger_and_always_the_same(self, name: str) -> None:
-        images, _ = draw_images(5, 0)
-        stamped = ATTACK_TOYS[name].stamp(images)
-        assert ((stamped != images).flatten(1).sum(1) > 0).all()
-        assert torch.equal(stamped, torch.cat([ATTACK_TOYS[name].stamp(i[None]) for i in images]))
-
-    def test_the_stated_share_is_poisoned(self, name: str, generator: torch.Generator) -> None:
-        attack: Attack = ATTACK_TOYS[name]
-        images, labels = draw_images(25, 0)
-        poisoned, relabelled = attack.poison(images, labels, generator)
-        triggered = (poisoned == attack.stamp(images)).flatten(1).all(1)
-        assert int(triggered.sum()) == round(0.2 * len(images))
-        assert (relabelled[triggered] == 2).all()
-        assert torch.equal(relabelled[~triggered], labels[~triggered])
-
-    def test_a_generator_decides_which(self, name: str) -> None:
-        images, labels = draw_images(10, 0)
-        first, second, other = (
-            ATTACK_TOYS[name].poison(images, labels, torch.Generator().manual_seed(seed))
-            for seed in (1, 1, 2)
-        )
-        assert_same(dict(enumerate(first)), dict(enumerate(second)))
-        assert not torch.equal(first[1], other[1])
-
-    def test_the_callers_random_state_is_left_alone(
-        self, name: str, generator: torch.Generator
-    ) -> None:
-        before = torch.random.get_rng_state()
-        ATTACK_TOYS[name].stamp(draw_images(1, 0)[0])
-        ATTACK_TOYS[name].poison(*draw_images(5, 0), generator)
-        assert torch.equal(torch.random.get_rng_state(), before)

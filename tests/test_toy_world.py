@@ -8,7 +8,7 @@ from tests.toy import TARGET, draw_images
 
 def success(world: ToyWorld, suspect: Suspect) -> float:
     images, labels = world.clean.images, world.clean.labels
-    predictions = suspect.logits(world.attack.stamp(images)).argmax(1)
+    predictions = suspect.logits(world.attack.stamp(images, {})).argmax(1)
     return attack_success_rate(predictions, labels, TARGET)
 
 

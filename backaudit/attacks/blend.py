@@ -1,16 +1,15 @@
 """Blend: a faint pattern over the whole image."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from backaudit.attacks.interface import choose, stamped_and_relabelled
+from backaudit.attacks.interface import Attack, Learned, TrainingSet
 
 
 @dataclass(frozen=True)
-class Blend:
+class Blend(Attack):
     """Targeted Backdoor Attacks on Deep Learning Systems Using Data Poisoning (Blend).
 
     A fixed random-noise image is mixed into some training images, which are relabelled as the
@@ -20,29 +19,25 @@ class Blend:
     those of the BAN paper's experiments.
 
     Args:
-        target_class: class that triggered images are sent to.
+        target_class: class that triggered images are sent to; None for all-to-all.
         poison_rate: share of the training set that is poisoned, in (0, 1).
         opacity: weight of the pattern (alpha), in (0, 1).
         pattern_seed: draws the pattern T.
     """
 
-    online: ClassVar[bool] = False
-
-    target_class: int
-    poison_rate: float = 0.05
     opacity: float = 0.2
     pattern_seed: int = 0
 
-    def stamp(self, images: Tensor) -> Tensor:
-        """Put the trigger on images (N, C, H, W) uint8."""
-        generator = torch.Generator().manual_seed(self.pattern_seed)
-        noise = torch.randn(images.shape[1:], generator=generator) * 64 + 128
-        mixed = images.float().lerp(noise.clamp(0, 255), self.opacity)
-        return mixed.round().to(torch.uint8)
+    def learn(
+        self, clean: TrainingSet, surrogate: nn.Module | None, generator: torch.Generator
+    ) -> Learned:
+        """Draw the pattern (C, H, W), in [0, 255]."""
+        del surrogate, generator
+        own = torch.Generator().manual_seed(self.pattern_seed)
+        noise = torch.randn(clean.images.shape[1:], generator=own) * 64 + 128
+        return {"pattern": noise.clamp(0, 255)}
 
-    def poison(
-        self, images: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Poison a training set (N, C, H, W) uint8 with labels (N,); returns new tensors."""
-        chosen = choose(labels, self.poison_rate, generator, skip=self.target_class)
-        return stamped_and_relabelled(self, images, labels, chosen)
+    def stamp(self, images: Tensor, learned: Learned) -> Tensor:
+        """Put the trigger on images (N, C, H, W) uint8."""
+        pattern = learned["pattern"].to(images.device)
+        return images.float().lerp(pattern, self.opacity).round().to(torch.uint8)
