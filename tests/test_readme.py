@@ -22,7 +22,8 @@ def test_its_second_command_is_what_continuous_integration_runs() -> None:
 
 def test_every_option_it_names_exists() -> None:
     runner = CliRunner(env={"COLUMNS": "200"})
-    help_text = "".join(runner.invoke(app, [name, "--help"]).output for name in ("scan", "inspect"))
+    commands = ("scan", "inspect", "zoo train", "zoo list", "bench detect")
+    help_text = "".join(runner.invoke(app, [*name.split(), "--help"]).output for name in commands)
     named = set(re.findall(r"`(--[a-z-]+)", README))
     assert named
     assert [option for option in sorted(named) if option not in help_text] == []

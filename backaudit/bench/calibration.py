@@ -11,20 +11,16 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from backaudit.audit import scan
+from backaudit.bench.auditor import CleanSample, hand_over
 from backaudit.bench.datasets import Dataset, from_npz, generated_signs
+from backaudit.bench.manifest import read_cards
 from backaudit.core.evidence import Evidence
 from backaudit.core.rates import wilson
 from backaudit.detectors import BAN, MMBD, TargetedNoise
 from backaudit.detectors.interface import Detector
-from backaudit.loading.load import load
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +38,7 @@ def benign_scores(
         detectors: what to scan with.
     """
     records = []
-    for card_file in sorted(zoo.glob("*.json")):
-        card = json.loads(card_file.read_text())
+    for card in read_cards(zoo):
         recipe = card["recipe"]
         if recipe["attack"] is not None or recipe["dataset"] not in datasets:
             continue
@@ -97,20 +92,11 @@ def limits(scores: Sequence[float]) -> dict[str, float]:
 
 def _scores(checkpoint: Path, data: Dataset, detectors: Sequence[Detector]) -> dict[str, float]:
     """Scores of the detectors that could read the model, with 200 of its test images."""
-    generator = torch.Generator().manual_seed(0)
-    chosen = torch.randperm(len(data.test_images), generator=generator)[:CLEAN_IMAGES]
-    with TemporaryDirectory() as folder:
-        clean_file = Path(folder) / "clean.npz"
-        write_npz(clean_file, data.test_images[chosen], data.test_labels[chosen])
-        audit = scan(*load(checkpoint, clean_file), detectors)
+    clean = CleanSample(CLEAN_IMAGES).draw(data, seed=0)
+    audit = scan(*hand_over(checkpoint, clean), detectors)
     return {
         run.rule.name: run.outcome.score for run in audit.runs if isinstance(run.outcome, Evidence)
     }
-
-
-def write_npz(path: Path, images: Tensor, labels: Tensor) -> None:
-    """Write images (N, C, H, W) uint8 and labels (N,) as a clean set that users could have."""
-    np.savez(path, x=images.permute(0, 2, 3, 1).numpy(), y=labels.numpy())
 
 
 def main(zoo: Path, out: Path, named_files: Sequence[str]) -> None:

@@ -19,10 +19,12 @@ class Recipe:
         name: of the model and of its files.
         dataset: a name in ``bench.datasets``.
         architecture: a name in ``ARCHITECTURES``.
+        training: how to train.
         options: of the architecture, such as its width.
         attack: a name in ``ATTACKS``, or None for a benign model.
         attack_settings: fields of the attack.
-        training: how to train.
+        surrogate: name of the recipe whose benign network the attacker computes the trigger on;
+            None if the attack needs none.
         train_images: training images, drawn from the data set; None for all.
         seed: of the initial weights, the order of the images and the poisoned ones.
     """
@@ -34,6 +36,7 @@ class Recipe:
     options: Mapping[str, int] = field(default_factory=dict)
     attack: str | None = None
     attack_settings: Mapping[str, Any] = field(default_factory=dict)
+    surrogate: str | None = None
     train_images: int | None = None
     seed: int = 0
 
@@ -48,3 +51,8 @@ class Recipe:
     def record(self) -> dict[str, Any]:
         """Describe the recipe in JSON's types."""
         return asdict(self)
+
+    @staticmethod
+    def from_record(record: Mapping[str, Any]) -> "Recipe":
+        """Make the recipe that ``record`` describes."""
+        return Recipe(**{**record, "training": Training(**record["training"])})

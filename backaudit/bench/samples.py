@@ -10,7 +10,7 @@ from torch import Tensor
 from backaudit.bench import signs
 from backaudit.bench.datasets import generated_signs
 from backaudit.bench.recipe import Recipe
-from backaudit.bench.zoo import write_model
+from backaudit.bench.zoo import load_trigger, write_model
 from backaudit.nets.training import Training
 
 log = logging.getLogger(__name__)
@@ -55,13 +55,14 @@ def write_samples(folder: Path) -> None:
     for label, name in enumerate(signs.CLASSES):
         write_images(images[labels == label], folder / "clean" / name)
     for recipe in RECIPES:
-        card = write_model(recipe, data, folder, FORMATS.get(recipe.name, ".pt"))
+        card = write_model(recipe, data, folder, suffix=FORMATS.get(recipe.name, ".pt"))
         log.info("%s: accuracy %.3f", recipe.name, card["clean_accuracy"])
         attack = recipe.build_attack()
         if attack is not None:
-            others = images[labels != attack.target_class]
+            others = images[labels != attack.relabel(labels, len(signs.CLASSES))]
             shown = others[:: len(others) // TRIGGERED][:TRIGGERED]
-            write_images(attack.stamp(shown), folder / "triggered" / recipe.name)
+            learned = load_trigger(folder / card["file"])
+            write_images(attack.stamp(shown, learned), folder / "triggered" / recipe.name)
 
 
 def write_images(images: Tensor, folder: Path) -> None:

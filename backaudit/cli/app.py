@@ -10,9 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
+from backaudit.cli.bench_options import BenchDetectOptions
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.messages import logged_to_standard_error, say
 from backaudit.cli.options import DoctorOptions, InspectOptions, RulesOptions, ScanOptions
+from backaudit.cli.zoo_options import ZooListOptions, ZooTrainOptions
 from backaudit.core.errors import BackauditError, OutputError, SettingError
 
 log = logging.getLogger(__name__)
@@ -55,13 +57,14 @@ def _backaudit(
     """
 
 
-def _command(options: type, module: str) -> Callable[..., None]:
-    """Make a command whose options are a dataclass's fields and whose work is ``module.run``."""
+def _command(options: type, module: str, function: str = "run") -> Callable[..., None]:
+    """Make a command whose options are a dataclass's fields and whose work is that function."""
 
     def command(debug: bool, **given: Any) -> None:
         def work() -> int:
             # Only here: the command's module imports torch, which help must not wait for.
-            code: int = import_module(f"backaudit.cli.{module}").run(options(debug=debug, **given))
+            run = getattr(import_module(f"backaudit.cli.{module}"), function)
+            code: int = run(options(debug=debug, **given))
             return code
 
         with logged_to_standard_error(wanted=debug):
@@ -133,3 +136,12 @@ app.command("scan")(_command(ScanOptions, "scan"))
 app.command("inspect")(_command(InspectOptions, "inspect"))
 app.command("rules")(_command(RulesOptions, "rules"))
 app.command("doctor")(_command(DoctorOptions, "doctor"))
+
+zoo = typer.Typer(no_args_is_help=True, help="Train models whose truth is known, and list them.")
+zoo.command("train")(_command(ZooTrainOptions, "zoo", "train"))
+zoo.command("list")(_command(ZooListOptions, "zoo", "show"))
+app.add_typer(zoo, name="zoo")
+
+bench = typer.Typer(no_args_is_help=True, help="Measure the methods on a zoo.")
+bench.command("detect")(_command(BenchDetectOptions, "bench", "detect"))
+app.add_typer(bench, name="bench")

@@ -37,7 +37,7 @@ def record(report: Report) -> dict[str, Any]:
         "exit_code": int(report.exit_code),
         "seed": audit.seed,
         "suspect": _suspect(audit.suspect, audit.clean),
-        "clean_set": _clean_set(audit.suspect, audit.clean),
+        "clean_set": clean_set_record(audit.suspect, audit.clean),
         "runs": [_run(run, report.blind_to.get(run.rule.name)) for run in audit.runs],
         "findings": [
             *(
@@ -71,7 +71,8 @@ def _suspect(suspect: Suspect, clean: CleanSet) -> dict[str, Any]:
     }
 
 
-def _clean_set(suspect: Suspect, clean: CleanSet) -> dict[str, Any]:
+def clean_set_record(suspect: Suspect, clean: CleanSet) -> dict[str, Any]:
+    """Lay out which clean images a suspect was audited with, and how they were fitted to it."""
     digest = hashlib.sha256(clean.images.contiguous().numpy().data)
     digest.update(clean.labels.contiguous().numpy().data)
     return {
@@ -91,7 +92,7 @@ def _run(run: Run, blind_to: str | None) -> dict[str, Any]:
         "settings": run.settings,
         "seed": run.seed,
         "seconds": round(run.seconds, 3),
-        "outcome": _outcome(run.outcome),
+        "outcome": outcome_record(run.outcome),
     }
 
 
@@ -99,7 +100,8 @@ def _rule(rule: Rule) -> dict[str, Any]:
     return {"id": rule.id, "name": rule.name}
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def outcome_record(outcome: Outcome) -> dict[str, Any]:
+    """Lay out what came of a run."""
     match outcome:
         case NotApplicable(reason=reason):
             return {"kind": "not-applicable", "reason": reason}

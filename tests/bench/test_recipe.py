@@ -31,7 +31,7 @@ def test_a_benign_recipe_has_no_attack() -> None:
 
 def test_a_record_is_enough_to_make_the_recipe_again() -> None:
     read = json.loads(json.dumps(RECIPE.record()))
-    assert Recipe(**(read | {"training": Training(**read["training"])})) == RECIPE
+    assert Recipe.from_record(read) == RECIPE
 
 
 def test_a_recipe_cannot_be_changed() -> None:

@@ -1,0 +1,146 @@
+"""The options of ``backaudit zoo``, as data; imports no torch, so that help answers at once."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backaudit.cli.options import OUTPUT, RUNNING, Debug, Quiet, option
+
+WHAT = "What to train"
+
+
+class Preset(StrEnum):
+    """Lists of recipes that the program knows."""
+
+    SMOKE = "smoke"
+    CPU = "cpu"
+    PAPER = "paper"
+    CALIBRATION = "calibration"
+
+
+OfPreset = Annotated[
+    Preset | None,
+    option(
+        WHAT,
+        "--preset",
+        help="A known list: smoke (a minute on two cores, nothing to download), cpu (narrow "
+        "networks, hours on two cores), paper (full width, for one modern GPU), calibration (what "
+        "thresholds are chosen on).",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    option(
+        WHAT, "--only", help="Only recipes of such a name, as '*badnets*'. Repeatable.",
+        metavar="PATTERN",
+    ),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ZooTrainOptions:
+    """Train models whose truth is known, benign and backdoored, into a folder.
+
+    RECIPES is a JSON list of recipes, or the manifest.json of an earlier zoo, which holds its
+    recipes in full. What the folder holds already is kept, so that the same command goes on where
+    an earlier one was stopped. The folder gets a checkpoint and a card for each model, and a
+    manifest.json.
+
+    Examples:
+      backaudit zoo train --preset smoke
+
+      backaudit zoo train --preset cpu --data cifar10=./cifar10.npz --data gtsrb=./gtsrb
+
+      backaudit zoo train recipes.json --output ./zoo --device cuda --shard 1/4
+
+    Exit codes: 0 all recipes were trained that were started, 2 wrong command line, 3 a recipe
+    failed, 130 interrupted.
+    """
+
+    recipes: Annotated[
+        Path | None,
+        typer.Argument(help="JSON list of recipes, or a manifest.json.", metavar="RECIPES"),
+    ] = None
+    preset: OfPreset = None
+    only: Only = None
+    shard: Annotated[
+        str | None,
+        option(
+            WHAT,
+            "--shard",
+            help="Take every N-th recipe, beginning with the I-th, so that N processes share a "
+            "zoo.",
+            metavar="I/N",
+        ),
+    ] = None
+    data: Annotated[
+        list[str] | None,
+        option(
+            WHAT,
+            "--data",
+            help="Where a data set lies: an .npz file with train_x, train_y, test_x and test_y, a "
+            "folder with train/CLASS/ and test/CLASS/ pictures, or cifar-10-batches-py. The data "
+            "set signs is drawn and needs none. Repeatable.",
+            metavar="NAME=PATH",
+        ),
+    ] = None
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of the models.",
+            show_default="./zoo/ and the preset's name",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
+    force: Annotated[
+        bool,
+        option(OUTPUT, "--force", help="Replace a model of another recipe under the same name."),
+    ] = False
+    quiet: Quiet = False
+    max_seconds: Annotated[
+        float | None,
+        option(
+            RUNNING,
+            "--max-seconds",
+            min=0,
+            help="Start no further model after so long; the same command goes on later.",
+        ),
+    ] = None
+    device: Annotated[
+        str,
+        option(
+            RUNNING,
+            "--device",
+            help="auto, cpu, cuda, cuda:N or mps. auto takes the first CUDA device, else the CPU.",
+        ),
+    ] = "auto"
+    threads: Annotated[
+        int | None, option(RUNNING, "--threads", min=1, help="CPU threads to use.")
+    ] = None
+    debug: Debug = False
+
+
+@dataclass(frozen=True)
+class ZooListOptions:
+    """List the models that a zoo holds, or that a list of recipes would make.
+
+    Examples:
+      backaudit zoo list ./zoo/smoke
+
+      backaudit zoo list --preset cpu
+
+    Exit codes: 0 listed, 2 wrong command line or no such zoo.
+    """
+
+    zoo: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of a zoo, or a JSON list of recipes.", metavar="ZOO"),
+    ] = None
+    preset: OfPreset = None
+    only: Only = None
+    debug: Debug = False

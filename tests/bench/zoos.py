@@ -1,0 +1,56 @@
+"""Recipes and cards of zoos that were never trained."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from backaudit.bench.recipe import Recipe
+from backaudit.nets.training import Training
+
+TRAINING = Training(epochs=1, batch_size=24, shift=0)
+
+
+def recipe(name: str, **more: Any) -> Recipe:
+    return Recipe(
+        **{
+            "name": name,
+            "dataset": "toy",
+            "architecture": "resnet20",
+            "training": TRAINING,
+            "options": {"width": 4},
+            **more,
+        }
+    )
+
+
+def badnets(name: str, **more: Any) -> Recipe:
+    return recipe(name, attack="badnets", attack_settings={"target_class": 2}, **more)
+
+
+def card(
+    made: Recipe, accuracy: float = 0.9, success: float | None = None, **more: Any
+) -> dict[str, Any]:
+    attacked: dict[str, Any] = {}
+    if made.attack is not None:
+        attacked = {
+            "target_class": made.attack_settings.get("target_class"),
+            "attack_success_rate": 1.0 if success is None else success,
+        }
+    return {
+        "file": f"{made.name}.pt",
+        "sha256": "0" * 64,
+        "recipe": json.loads(json.dumps(made.record())),
+        "num_classes": 6,
+        "clean_accuracy": accuracy,
+        "seconds": 12.3,
+        **attacked,
+        **more,
+    }
+
+
+def write(zoo: Path, *cards: dict[str, Any]) -> None:
+    zoo.mkdir(parents=True, exist_ok=True)
+    for each in cards:
+        name = each["recipe"]["name"]
+        (zoo / each["file"]).write_bytes(b"weights")
+        (zoo / f"{name}.json").write_text(json.dumps(each))
