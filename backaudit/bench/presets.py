@@ -88,9 +88,12 @@ _BAN_ATTACKS: dict[str, Settings] = {"badnets": {}, "blend": {}, "wanet": {}, "i
 
 def smoke() -> list[Recipe]:
     """Four models of the generated signs: about a minute on two cores."""
-    training = Training(epochs=8, bf16=True)
+    training = Training(epochs=10, bf16=True)
     family = _Family("signs", "resnet10-cifar", {"width": 8}, training, 6_000)
-    strong: dict[str, Settings] = {"badnets": {"poison_rate": 0.1}, "blend": {"poison_rate": 0.1}}
+    strong: dict[str, Settings] = {
+        "badnets": {"poison_rate": 0.1},
+        "blend": {"poison_rate": 0.1, "opacity": 0.3},
+    }
     return [*family.benign(1, 2), *family.attacked(strong, 3)]
 
 
