@@ -27,7 +27,7 @@ class LF(Attack):
     by the class that most images change to; the surrogate's logits are used, not its probabilities;
     images that are of the target class already push nothing; the passes over the images end, as in
     BackdoorBench, after fifty of them or when five in a row changed less than one image in a
-    hundred.
+    hundred; several images are pushed at once, from the same pattern, for speed.
 
     Paper: Zeng et al., ICCV 2021, https://arxiv.org/abs/2104.03413, section 5; the rate is that of
     BackdoorBench.
