@@ -18,7 +18,7 @@ class SIG(Attack):
     A sinusoid along the columns, x <- x + Delta sin(2 pi f j / W), is added to training images of
     the target class, which keep their label. At test time it is added to images of any class.
 
-    Differs from the official code: sums are rounded where BackdoorBench cuts them off (1/255 at most).
+    Differs from the official code: sums are rounded; BackdoorBench cuts them off (1/255 at most).
 
     Paper: Barni et al., ICIP 2019, https://arxiv.org/abs/1902.11237, equation 1; amplitude,
     frequency and rate are those of BackdoorBench. In ten classes of equal size its rate takes
