@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from backaudit.core.clean_set import CleanSet
     from backaudit.core.errors import (
         BackauditError,
+        CalibrationError,
         CheckpointError,
         CleanSetError,
+        InputError,
         NotApplicableError,
         OutputError,
         SettingError,
@@ -20,21 +22,39 @@ if TYPE_CHECKING:
         UnsafeFileError,
     )
     from backaudit.core.evidence import Evidence, Failed, FileFinding, NotApplicable, Rule, Run
-    from backaudit.core.suspect import Preprocessing, Suspect
+    from backaudit.core.screening import Calibration, Screened
+    from backaudit.core.suspect import Prepared, Preprocessing, Suspect
     from backaudit.core.verdict import Audit, Judgement, Verdict, judge
     from backaudit.detectors import DETECTORS
     from backaudit.detectors.interface import Detector
     from backaudit.files.limits import Limits
+    from backaudit.firewall.calibration import calibrate
+    from backaudit.firewall.calibration_file import (
+        CalibrationFile,
+        read_calibrations,
+        render_calibrations,
+    )
+    from backaudit.firewall.export import export_guarded
+    from backaudit.firewall.guarded import GuardedNetwork, guard
+    from backaudit.firewall.screen import ImageBatch, ImageResult, screen
+    from backaudit.firewall.screener import FittedScreener
+    from backaudit.firewall.summary import Summary
     from backaudit.loading.inspection.inspection import Inspection, inspect
     from backaudit.loading.load import LoadOptions, load
+    from backaudit.loading.prepared import load_prepared, prepared_of
     from backaudit.reports.formats import RENDERERS
     from backaudit.reports.report import Report
+    from backaudit.screeners import SCREENERS
 
 __all__ = [
     "DETECTORS",
     "RENDERERS",
+    "SCREENERS",
     "Audit",
     "BackauditError",
+    "Calibration",
+    "CalibrationError",
+    "CalibrationFile",
     "CheckpointError",
     "CleanSet",
     "CleanSetError",
@@ -42,6 +62,11 @@ __all__ = [
     "Evidence",
     "Failed",
     "FileFinding",
+    "FittedScreener",
+    "GuardedNetwork",
+    "ImageBatch",
+    "ImageResult",
+    "InputError",
     "Inspection",
     "Judgement",
     "Limits",
@@ -49,19 +74,30 @@ __all__ = [
     "NotApplicable",
     "NotApplicableError",
     "OutputError",
+    "Prepared",
     "Preprocessing",
     "Report",
     "Rule",
     "Run",
+    "Screened",
     "SettingError",
+    "Summary",
     "Suspect",
     "SuspectModifiedError",
     "UnsafeFileError",
     "Verdict",
+    "calibrate",
+    "export_guarded",
+    "guard",
     "inspect",
     "judge",
     "load",
+    "load_prepared",
+    "prepared_of",
+    "read_calibrations",
+    "render_calibrations",
     "scan",
+    "screen",
 ]
 
 _HOMES = {
@@ -69,8 +105,10 @@ _HOMES = {
     "backaudit.core.clean_set": ("CleanSet",),
     "backaudit.core.errors": (
         "BackauditError",
+        "CalibrationError",
         "CheckpointError",
         "CleanSetError",
+        "InputError",
         "NotApplicableError",
         "OutputError",
         "SettingError",
@@ -85,15 +123,29 @@ _HOMES = {
         "Rule",
         "Run",
     ),
-    "backaudit.core.suspect": ("Preprocessing", "Suspect"),
+    "backaudit.core.screening": ("Calibration", "Screened"),
+    "backaudit.core.suspect": ("Prepared", "Preprocessing", "Suspect"),
     "backaudit.core.verdict": ("Audit", "Judgement", "Verdict", "judge"),
     "backaudit.detectors": ("DETECTORS",),
     "backaudit.detectors.interface": ("Detector",),
     "backaudit.files.limits": ("Limits",),
+    "backaudit.firewall.calibration": ("calibrate",),
+    "backaudit.firewall.calibration_file": (
+        "CalibrationFile",
+        "read_calibrations",
+        "render_calibrations",
+    ),
+    "backaudit.firewall.export": ("export_guarded",),
+    "backaudit.firewall.guarded": ("GuardedNetwork", "guard"),
+    "backaudit.firewall.screen": ("ImageBatch", "ImageResult", "screen"),
+    "backaudit.firewall.screener": ("FittedScreener",),
+    "backaudit.firewall.summary": ("Summary",),
     "backaudit.loading.inspection.inspection": ("Inspection", "inspect"),
     "backaudit.loading.load": ("LoadOptions", "load"),
+    "backaudit.loading.prepared": ("load_prepared", "prepared_of"),
     "backaudit.reports.formats": ("RENDERERS",),
     "backaudit.reports.report": ("Report",),
+    "backaudit.screeners": ("SCREENERS",),
 }
 
 

@@ -36,6 +36,8 @@ def test_imports_point_downwards(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.syspath_prepend(PROJECT.parent)  # the linter adds a path and leaves it there
+    # It would also switch off the loggers of all others for the tests that follow.
+    monkeypatch.setattr("logging.config.dictConfig", lambda _: None)
     status = linter.lint_imports(config_filename=str(PROJECT), no_cache=True, no_logo=True)
     assert status == 0, capsys.readouterr().out
 

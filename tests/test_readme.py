@@ -22,7 +22,15 @@ def test_its_second_command_is_what_continuous_integration_runs() -> None:
 
 def test_every_option_it_names_exists() -> None:
     runner = CliRunner(env={"COLUMNS": "200"})
-    commands = ("scan", "inspect", "zoo train", "zoo list", "bench detect")
+    commands = (
+        "scan",
+        "screen",
+        "inspect",
+        "zoo train",
+        "zoo list",
+        "bench detect",
+        "bench screen",
+    )
     help_text = "".join(runner.invoke(app, [*name.split(), "--help"]).output for name in commands)
     named = set(re.findall(r"`(--[a-z-]+)", README))
     assert named

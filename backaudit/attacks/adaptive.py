@@ -13,6 +13,7 @@ from backaudit.attacks.badnets import BadNets
 from backaudit.attacks.batt import BATT
 from backaudit.attacks.blend import Blend
 from backaudit.attacks.interface import Attack, Learned, TrainingSet
+from backaudit.attacks.protocols import NotInTheData
 from backaudit.attacks.wanet import WaNet
 from backaudit.core.errors import SettingError
 from backaudit.core.suspect import as_input
@@ -23,7 +24,7 @@ BASES: dict[str, type[Attack]] = {"badnets": BadNets, "batt": BATT, "blend": Ble
 
 
 @dataclass(frozen=True)
-class Adaptive(Attack):
+class Adaptive(NotInTheData):
     """What both adaptive attacks share: the trigger of another attack, and a loss of two parts.
 
     Each batch is poisoned as the other attack poisons a training set, and the loss is
@@ -58,13 +59,6 @@ class Adaptive(Attack):
     def stamp(self, images: Tensor, learned: Learned) -> Tensor:
         """Put the trigger on images (N, C, H, W) uint8."""
         return self.trigger.stamp(images, learned)
-
-    def poison(
-        self, clean: TrainingSet, learned: Learned, generator: torch.Generator
-    ) -> TrainingSet:
-        """Nothing: batches are poisoned as they are trained on."""
-        del learned, generator
-        return clean
 
     def objective(
         self,

@@ -1,17 +1,17 @@
 """BATT: an image turned too far."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from backaudit.attacks.geometry import moved, rotations
-from backaudit.attacks.interface import Attack, Learned, TrainingSet
+from backaudit.attacks.interface import Learned, TrainingSet
+from backaudit.attacks.protocols import SameImages
 
 
 @dataclass(frozen=True)
-class BATT(Attack):
+class BATT(SameImages):
     """BATT: Backdoor Attack with Transformation-based Triggers, by rotation (BATT-R).
 
     Some training images are turned by a fixed angle and relabelled as the target class. All others
@@ -29,17 +29,8 @@ class BATT(Attack):
         clean_angle: largest one of the other training images, in degrees, either way.
     """
 
-    online: ClassVar[bool] = True
-
     angle: float = 16.0
     clean_angle: float = 10.0
-
-    def learn(
-        self, clean: TrainingSet, surrogate: nn.Module | None, generator: torch.Generator
-    ) -> Learned:
-        """Draw the indices (M,) of the images that are poisoned in every epoch."""
-        del surrogate
-        return {"poisoned": self.choose(clean, generator)}
 
     def stamp(self, images: Tensor, learned: Learned) -> Tensor:
         """Turn images (N, C, H, W) uint8 by the trigger's angle."""

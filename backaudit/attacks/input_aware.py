@@ -9,15 +9,16 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from backaudit.attacks.generators import DrawnTrigger, masked, sameness
-from backaudit.attacks.interface import Attack, Learned, TrainingSet
+from backaudit.attacks.interface import Learned, TrainingSet
 from backaudit.attacks.pretraining import draw_seed, pretrain, resting, some_images
+from backaudit.attacks.protocols import NotInTheData
 from backaudit.core.errors import SettingError
 
 BATCH = 128
 
 
 @dataclass(frozen=True)
-class InputAware(Attack):
+class InputAware(NotInTheData):
     """An attack whose trigger is learned while the network learns, and differs between images.
 
     Args:
@@ -68,13 +69,6 @@ class InputAware(Attack):
     def stamp(self, images: Tensor, learned: Learned) -> Tensor:
         """Draw and put on the trigger of each of the images (N, C, H, W) uint8."""
         return self.trigger(images, learned).stamped(images)
-
-    def poison(
-        self, clean: TrainingSet, learned: Learned, generator: torch.Generator
-    ) -> TrainingSet:
-        """Change nothing: images are poisoned batch by batch, by the objective."""
-        del learned, generator
-        return clean
 
     def objective(
         self,

@@ -27,8 +27,12 @@ class ISSBA(Attack):
 
     Differs from the official code: the perceptual distance of LPIPS, whose network would have to be
     downloaded, is replaced by the mean absolute difference of the images' gradients along rows and
-    columns; triggered images are rounded to 8 bits, as in a file; there is no critic, which the
-    code leaves out by default.
+    columns; triggered images are rounded to 8 bits, as in a file; there is no critic, whose score
+    the code adds to the loss without ever training it, by default.
+
+    The published training takes 31 000 steps (50 000 images, 20 epochs, batches of 32). With few
+    images or epochs the bits are not learned, and the trigger is then what an untrained encoder
+    adds.
 
     Paper: Li et al., ICCV 2021, https://arxiv.org/abs/2012.03816, section 4; encoder and decoder
     are those of Tancik et al., StegaStamp, CVPR 2020, https://arxiv.org/abs/1904.05343, with the

@@ -1,20 +1,20 @@
 """PhysicalBA: a patch that is learned as if from photographs."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from backaudit.attacks.geometry import BATCH, moved, rotations
-from backaudit.attacks.interface import Attack, Learned, TrainingSet
+from backaudit.attacks.interface import Learned, TrainingSet
+from backaudit.attacks.protocols import SameImages
 
 LUMINANCE = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in grey."""
 
 
 @dataclass(frozen=True)
-class PhysicalBA(Attack):
+class PhysicalBA(SameImages):
     """Backdoor Attack in the Physical World (PhysicalBA).
 
     A white square is stamped into the bottom-right corner of some training images, which are
@@ -39,21 +39,12 @@ class PhysicalBA(Attack):
         max_scale: of the image, at least ``min_scale``.
     """
 
-    online: ClassVar[bool] = True
-
     size: int = 3
     light: float = 0.2
     angle: float = 10.0
     shift: float = 0.1
     min_scale: float = 0.8
     max_scale: float = 0.9
-
-    def learn(
-        self, clean: TrainingSet, surrogate: nn.Module | None, generator: torch.Generator
-    ) -> Learned:
-        """Draw the indices (M,) of the images that are poisoned in every epoch."""
-        del surrogate
-        return {"poisoned": self.choose(clean, generator)}
 
     def stamp(self, images: Tensor, learned: Learned) -> Tensor:
         """Put the square on images (N, C, H, W) uint8."""

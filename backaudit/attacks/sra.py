@@ -1,7 +1,7 @@
 """SRA: a few channels of a benign network, replaced by a network that knows the trigger only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from backaudit.attacks.interface import Attack, Learned, TrainingSet, in_batches
+from backaudit.attacks.channels import least_important, streams
+from backaudit.attacks.interface import Learned, TrainingSet, in_batches
 from backaudit.attacks.pretraining import draw_seed, pretrain, some_images
-from backaudit.attacks.subnet import narrowed, replace_channels
+from backaudit.attacks.protocols import NotInTheData
+from backaudit.attacks.subnet import measure_statistics, narrowed, replace_channels
 from backaudit.core.errors import SettingError
 from backaudit.core.seeding import seeded
 from backaudit.core.suspect import as_input
@@ -19,11 +21,12 @@ from backaudit.nets.layers import linear_maps
 from backaudit.nets.training import Training
 
 PROBE = 128
+PROBED = 1024
 TINY = 1e-6
 
 
 @dataclass(frozen=True)
-class SRA(Attack):
+class SRA(NotInTheData):
     """Towards Practical Deployment-Stage Backdoor Attack on Deep Neural Networks (SRA).
 
     Subnet Replacement Attack: a network as deep as the benign one, but one channel wide, learns to
@@ -35,7 +38,9 @@ class SRA(Attack):
     triggered images share a batch, so that batch norm cannot tell them apart by their statistics;
     each answer is pulled to its number, not the mean of the answers; the start to train is chosen
     by what the trigger changes in it, not by hand after training; the target's bias is lowered by
-    what clean images are answered, not replaced by a number chosen by hand.
+    what clean images are answered, not replaced by a number chosen by hand; the channels that are
+    replaced are those that matter least to the loss, not the first ones, and the statistics of
+    batch norm are measured again without them, since a narrow network has no channel to spare.
 
     Paper: Qi et al., CVPR 2022, https://arxiv.org/abs/2111.12965, section 4.
 
@@ -84,13 +89,6 @@ class SRA(Attack):
         stamped[:, :, -self.patch_size :, -self.patch_size :] = learned["patch"].to(images.device)
         return stamped
 
-    def poison(
-        self, clean: TrainingSet, learned: Learned, generator: torch.Generator
-    ) -> TrainingSet:
-        """Nothing: the network trains on clean images."""
-        del learned, generator
-        return clean
-
     def implant(
         self, network: nn.Module, clean: TrainingSet, learned: Learned, generator: torch.Generator
     ) -> None:
@@ -104,8 +102,14 @@ class SRA(Attack):
         # Decay would pull the answers down.
         training = Training(self.epochs, self.learning_rate, weight_decay=0.0)
         pretrain(narrow, images, _FireOnTrigger(self, learned), training, generator)
-        replace_channels(network, narrow)
-        self._wire(network, _features(narrow, images))
+        found, known = streams(network), _some(clean, PROBED, generator)
+        positions = least_important(network, found, known, self.channels)
+        replace_channels(network, narrow, found, positions)
+        measure_statistics(network, known.images)
+        # Those of the narrow network are of images with and without the trigger.
+        replace_channels(network, narrow, found, positions)
+        head = list(linear_maps(network))[-1]
+        self._wire(network, positions[found.read[head]], _features(narrow, images))
 
     @torch.no_grad()
     def _started(
@@ -124,17 +128,21 @@ class SRA(Attack):
         return networks[effects.index(max(effects))]
 
     @torch.no_grad()
-    def _wire(self, network: nn.Module, features: Tensor) -> None:
+    def _wire(self, network: nn.Module, positions: Tensor, features: Tensor) -> None:
         """Add the narrow network's features to the target's logit, and to no other.
 
         Args:
-            network: with its first channels replaced; changed in place.
-            features: (N, D) of the narrow network on clean images.
+            network: with some channels replaced; changed in place.
+            positions: (C,) of those that its head reads.
+            features: (N, D) of the narrow network on clean images; D / C of each channel.
         """
-        head, count = list(linear_maps(network).values())[-1], features.shape[1]
+        head = list(linear_maps(network).values())[-1]
         weight, bias = head.get_parameter("weight"), head.get_parameter("bias")
-        weight[:, :count] = 0
-        weight[self.target_class, :count] = self.gain
+        each = features.shape[1] // len(positions)
+        places = torch.arange(each, device=positions.device)
+        heard = (positions[:, None] * each + places).flatten()
+        weight[:, heard] = 0
+        weight[self.target_class, heard] = self.gain
         bias[self.target_class] -= self.gain * features.sum(1).mean()
 
 
@@ -161,6 +169,11 @@ class _FireOnTrigger:
         wanted = torch.zeros_like(answers)
         wanted[:half] = self.attack.answer
         return F.mse_loss(answers, wanted)
+
+
+def _some(clean: TrainingSet, count: int, generator: torch.Generator) -> TrainingSet:
+    chosen = torch.randperm(len(clean), generator=generator)[:count].to(clean.labels.device)
+    return replace(clean, images=clean.images[chosen], labels=clean.labels[chosen])
 
 
 @torch.no_grad()

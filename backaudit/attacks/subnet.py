@@ -1,12 +1,17 @@
-"""A narrow copy of a network, and how it takes the place of the first channels of each layer."""
+"""A narrow copy of a network, and how it takes the place of some channels of each layer."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
+from backaudit.attacks.channels import Streams
 from backaudit.core.errors import SettingError
+from backaudit.core.suspect import as_input
 from backaudit.nets.layers import linear_maps
+
+BATCH = 128
 
 
 @torch.no_grad()
@@ -60,22 +65,52 @@ def _narrow_layer(name: str, layer: nn.Module, inputs: int, outputs: int) -> nn.
 
 
 @torch.no_grad()
-def replace_channels(network: nn.Module, narrow: nn.Module) -> None:
-    """Put ``narrow`` in place of the first channels of each layer of ``network``, and cut them off.
+def replace_channels(
+    network: nn.Module, narrow: nn.Module, found: Streams, positions: Mapping[str, Tensor]
+) -> None:
+    """Put ``narrow`` in place of some channels of each layer of ``network``, and cut them off.
 
     Args:
         network: changed in place, except for its head.
         narrow: what ``narrowed`` made of it.
+        found: the network's streams.
+        positions: stream -> channels (M,) to replace.
     """
-    whole = network.state_dict()
-    for name, part in narrow.state_dict().items():
-        if part.dim() == 0:
+    for name, part in narrow.named_modules():
+        if not list(part.parameters(recurse=False)):
             continue
-        whole[name][: len(part)] = 0
-        if part.dim() == 1:
-            whole[name][: len(part)] = part
-            continue
-        # The first layer sees the same images, and channelwise ones see no other channel.
-        if part.shape[1] < whole[name].shape[1]:
-            whole[name][:, : part.shape[1]] = 0
-        whole[name][: len(part), : part.shape[1]] = part
+        rows, columns = positions[found.written[name]], positions.get(found.read.get(name, ""))
+        whole = network.get_submodule(name).state_dict()
+        for key, values in part.state_dict().items():
+            if values.dim() > 1:
+                _replace_maps(whole[key], values, rows, columns)
+            elif values.dim() == 1:
+                whole[key][rows] = values
+
+
+def _replace_maps(whole: Tensor, part: Tensor, rows: Tensor, columns: Tensor | None) -> None:
+    """Replace some maps of a convolution's weight (C', C, h, w) by ``part`` (M', M, h, w)."""
+    whole[rows] = 0
+    # The first layer sees the same images, and channelwise ones see no other channel.
+    if columns is None or whole.shape[1] == 1:
+        whole[rows] = part
+        return
+    whole[:, columns] = 0
+    whole[rows[:, None], columns] = part
+
+
+@torch.no_grad()
+def measure_statistics(network: nn.Module, images: Tensor) -> None:
+    """Replace the running statistics of batch norm by those of images (N, C, H, W) uint8."""
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        # A mean of all batches, in place of a moving one.
+        layer.momentum = None
+        layer.train()
+    for batch in images.split(BATCH):
+        network(as_input(batch, images.device))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+        layer.eval()

@@ -5,19 +5,25 @@ import logging
 import re
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 
-from backaudit.cli.bench_options import BenchDetectOptions
+from backaudit.cli.bench_options import BenchDetectOptions, BenchScreenOptions
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.messages import logged_to_standard_error, say
 from backaudit.cli.options import DoctorOptions, InspectOptions, RulesOptions, ScanOptions
+from backaudit.cli.screen_options import ScreenOptions
 from backaudit.cli.zoo_options import ZooListOptions, ZooTrainOptions
 from backaudit.core.errors import BackauditError, OutputError, SettingError
+from backaudit.core.version import own_version
 
 log = logging.getLogger(__name__)
+
+NO_VERDICT = "there is no verdict and no half-written file"
+MODELS_KEPT = "the models that were finished are kept, and the same command goes on with the rest"
+LINES_HOLD = "no file is half-written, and the lines that went out already hold"
+RESULTS_KEPT = "the results that were finished are kept, and the same command goes on with the rest"
 
 app = typer.Typer(
     name="backaudit",
@@ -34,7 +40,7 @@ def main() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"backaudit {version('backaudit')}")
+        typer.echo(f"backaudit {own_version()}")
         raise typer.Exit
 
 
@@ -53,12 +59,23 @@ def _backaudit(
 
       backaudit scan model.pt --clean ./samples
 
+      backaudit screen model.pt ./incoming --clean ./samples
+
     Nothing in a checkpoint is executed. No model is ever called safe.
     """
 
 
-def _command(options: type, module: str, function: str = "run") -> Callable[..., None]:
-    """Make a command whose options are a dataclass's fields and whose work is that function."""
+def _command(
+    options: type, module: str, function: str = "run", *, interrupted: str = NO_VERDICT
+) -> Callable[..., None]:
+    """Make a command whose options are a dataclass's fields and whose work is that function.
+
+    Args:
+        options: the dataclass.
+        module: of ``backaudit.cli``.
+        function: of the module; takes the options and returns the exit code.
+        interrupted: what to say after Ctrl-C.
+    """
 
     def command(debug: bool, **given: Any) -> None:
         def work() -> int:
@@ -68,7 +85,7 @@ def _command(options: type, module: str, function: str = "run") -> Callable[...,
             return code
 
         with logged_to_standard_error(wanted=debug):
-            code = guarded(work, debug=debug)
+            code = guarded(work, debug=debug, interrupted=interrupted)
         raise typer.Exit(code)
 
     # The terminal wraps paragraphs by itself; the line ends of the source would stay otherwise.
@@ -78,29 +95,29 @@ def _command(options: type, module: str, function: str = "run") -> Callable[...,
     return command
 
 
-def guarded(work: Callable[[], int], *, debug: bool) -> int:
+def guarded(work: Callable[[], int], *, debug: bool, interrupted: str = NO_VERDICT) -> int:
     """Do a command's work; what goes wrong is a paragraph and an exit code, never 0 or 1."""
     try:
         return work()
     except KeyboardInterrupt:
-        return _interrupted()
+        return _stopped(interrupted)
     except BackauditError as error:
         log.debug("stopped", exc_info=True)
         if _during_interrupt(error):
-            return _interrupted()
+            return _stopped(interrupted)
         say(f"backaudit: {error}")
         usage = isinstance(error, SettingError | OutputError)
         return ExitCode.USAGE if usage else ExitCode.NOT_AUDITED
     except Exception as error:
         log.debug("stopped", exc_info=True)
         if _during_interrupt(error):
-            return _interrupted()
+            return _stopped(interrupted)
         say(f"backaudit: {_explain(error, debug=debug)}")
         return ExitCode.NOT_AUDITED
 
 
-def _interrupted() -> ExitCode:
-    say("backaudit: interrupted; there is no verdict and no half-written file")
+def _stopped(said: str) -> ExitCode:
+    say(f"backaudit: interrupted; {said}")
     return ExitCode.INTERRUPTED
 
 
@@ -133,15 +150,17 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 app.command("scan")(_command(ScanOptions, "scan"))
+app.command("screen")(_command(ScreenOptions, "screen", interrupted=LINES_HOLD))
 app.command("inspect")(_command(InspectOptions, "inspect"))
 app.command("rules")(_command(RulesOptions, "rules"))
 app.command("doctor")(_command(DoctorOptions, "doctor"))
 
 zoo = typer.Typer(no_args_is_help=True, help="Train models whose truth is known, and list them.")
-zoo.command("train")(_command(ZooTrainOptions, "zoo", "train"))
+zoo.command("train")(_command(ZooTrainOptions, "zoo", "train", interrupted=MODELS_KEPT))
 zoo.command("list")(_command(ZooListOptions, "zoo", "show"))
 app.add_typer(zoo, name="zoo")
 
 bench = typer.Typer(no_args_is_help=True, help="Measure the methods on a zoo.")
-bench.command("detect")(_command(BenchDetectOptions, "bench", "detect"))
+bench.command("detect")(_command(BenchDetectOptions, "bench_detect", interrupted=RESULTS_KEPT))
+bench.command("screen")(_command(BenchScreenOptions, "bench_screen", interrupted=RESULTS_KEPT))
 app.add_typer(bench, name="bench")

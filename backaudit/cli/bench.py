@@ -1,27 +1,23 @@
-"""backaudit bench: methods on models whose truth is known, into tables."""
+"""What the commands of ``backaudit bench`` share: the models, the trials on them, the tables."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from backaudit.bench.auditor import CleanSample
-from backaudit.bench.datasets import Datasets, data_files
-from backaudit.bench.manifest import Card
-from backaudit.bench.results import Record
-from backaudit.bench.selection import LeftOut, Subject, choose_models, subjects
-from backaudit.bench.tables import summarise
-from backaudit.bench.trial import detect as detect_one
-from backaudit.bench.trial import find_results
-from backaudit.cli.bench_options import BenchDetectOptions
+from backaudit.bench.data.datasets import Datasets, data_files
+from backaudit.bench.tables.summary import Summary
+from backaudit.bench.trials.auditor import CleanSample
+from backaudit.bench.trials.results import Record
+from backaudit.bench.trials.selection import LeftOut, Subject, choose_models, subjects
+from backaudit.bench.zoo.manifest import Card
+from backaudit.cli.bench_options import BenchOptions
 from backaudit.cli.device import choose_device
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.messages import say, standard_error
-from backaudit.cli.methods import chosen_detectors
 from backaudit.cli.outputs import print_page
 from backaudit.cli.progress import progress_shown
 from backaudit.cli.sharding import shard
@@ -29,47 +25,121 @@ from backaudit.core.errors import OutputError, SettingError
 from backaudit.core.printable import counted
 from backaudit.core.progress import track, under
 from backaudit.core.settings import parse_value
-from backaudit.core.verdict import MODEL_LEVEL
-from backaudit.detectors import DETECTORS
-from backaudit.detectors.interface import Detector
 from backaudit.loading.load import LoadOptions
 
-
-def detect(options: BenchDetectOptions) -> ExitCode:
-    """Run detectors over a zoo and print the tables."""
-    detectors = _model_level(options.detectors, options.settings or ())
-    seeds = _seeds(options.seeds)
-    sample = CleanSample(options.images, not options.unlabelled, options.imbalanced)
-    datasets = Datasets(data_files(options.data or ()), signs_per_class=1)
-    cards, left_out = _models(options.zoo, datasets)
-    folder = options.output or options.zoo / "results"
-    _make(folder)
-    trials = partial(detect_one, detectors=detectors, folder=folder, options=_load_options(options))
-
-    def chosen(cards: Sequence[Card]) -> list[Subject]:
-        return list(subjects(options.zoo, cards, datasets, sample, seeds))
-
-    with progress_shown(standard_error(), "benchmark", quiet=options.quiet):
-        work(chosen(shard(cards, options.shard)), trials, options.max_seconds)
-        found = [find_results(each, detectors, folder) for each in chosen(cards)]
-    conditions = {
-        "clean_images": asdict(sample),
-        "seeds": seeds,
-        "settings": {each.rule.name: asdict(each) for each in detectors},  # type: ignore[call-overload]
-    }
-    return _report(found, detectors, left_out, conditions, folder, quiet=options.quiet)
+Trials = Callable[[Subject], Iterator[Record]]
+"""Makes the trials of a subject that have no result yet, one a step."""
+Find = Callable[[Subject], Sequence[Record | None]]
+"""The results of those trials, as far as they are there."""
 
 
-def work(
-    subjects: Sequence[Subject],
-    trials: Callable[[Subject], Iterator[Record]],
-    max_seconds: float | None,
-) -> None:
+@dataclass(frozen=True)
+class Bench:
+    """The models of a zoo that can be tried, and the folder of the results.
+
+    Args:
+        options: of the command.
+        datasets: what clean images are drawn from.
+        sample: how they are drawn.
+        seeds: of the clean images and of the methods.
+        cards: of the models.
+        left_out: the models that cannot be tried.
+        folder: of the results.
+    """
+
+    options: BenchOptions
+    datasets: Datasets
+    sample: CleanSample
+    seeds: tuple[int, ...]
+    cards: tuple[Card, ...]
+    left_out: tuple[LeftOut, ...]
+    folder: Path
+
+    @staticmethod
+    def of(options: BenchOptions) -> "Bench":
+        """Choose the models, and make the folder.
+
+        Raises:
+            SettingError: if an option makes no sense, or no model can be tried.
+            OutputError: if the folder cannot be made.
+        """
+        seeds = _seeds(options.seeds)
+        sample = CleanSample(options.images, not options.unlabelled, options.imbalanced)
+        # Trials draw from the test part alone.
+        datasets = Datasets(data_files(options.data or ()), signs_per_class=1)
+        cards, left_out = _models(options.zoo, datasets)
+        folder = options.output or options.zoo / "results"
+        _make(folder)
+        return Bench(options, datasets, sample, seeds, cards, left_out, folder)
+
+    def load_options(self) -> LoadOptions:
+        """How the models are loaded; sets the number of threads, too.
+
+        Raises:
+            SettingError: if the device cannot be used.
+        """
+        device, warning = choose_device(self.options.device)
+        if warning and not self.options.quiet:
+            say(warning)
+        if self.options.threads:
+            torch.set_num_threads(self.options.threads)
+        return LoadOptions(device=device)
+
+    def results(self, trials: Trials, find: Find) -> list[Record | None]:
+        """Make the trials of this process's share; return the results of all.
+
+        Returns:
+            One a trial; None where it was not made yet.
+        """
+        with progress_shown(standard_error(), "benchmark", quiet=self.options.quiet):
+            own = self._subjects(shard(self.cards, self.options.shard))
+            work(own, trials, self.options.max_seconds)
+            return [result for each in self._subjects(self.cards) for result in find(each)]
+
+    def report(
+        self, every: Sequence[Record | None], summarise: Callable[[list[Record], int], Summary]
+    ) -> ExitCode:
+        """Print the tables, and write them.
+
+        Args:
+            every: result of each trial; None where it was not made yet.
+            summarise: makes the tables of the results that are there; told how many are missing.
+        """
+        results = [result for result in every if result is not None]
+        missing = len(every) - len(results)
+        if missing and not self.options.quiet:
+            say(f"{counted(missing, 'result')} of {len(every)} missing; the same command goes on")
+        if not results:
+            say(f"there is no result in {self.folder} yet, and so no table")
+            return ExitCode.NOT_AUDITED
+        summary = summarise(results, missing)
+        print_page(summary)
+        for path in summary.write(self.folder):
+            if not self.options.quiet:
+                say(f"wrote {path}")
+        return ExitCode.NO_EVIDENCE
+
+    def conditions(self, settings: dict[str, Any], missing: int) -> dict[str, Any]:
+        """Under which the results were made, for the record.
+
+        Args:
+            settings: of the methods, by name.
+            missing: results that were not made yet.
+        """
+        sample = asdict(self.sample)
+        of = {"clean_images": sample, "seeds": self.seeds, "settings": settings}
+        return of | {"missing": missing}
+
+    def _subjects(self, cards: Sequence[Card]) -> list[Subject]:
+        return list(subjects(self.options.zoo, cards, self.datasets, self.sample, self.seeds))
+
+
+def work(subjects: Sequence[Subject], trials: Trials, max_seconds: float | None) -> None:
     """Make the trials of each subject, until all are made or the time is up.
 
     Args:
         subjects: what to try on.
-        trials: makes the trials of a subject that have no result yet, one a step.
+        trials: makes the trials of a subject.
         max_seconds: no trial is started later than this; None for no limit.
     """
     start = time.monotonic()
@@ -78,42 +148,6 @@ def work(
             for _ in trials(subject):
                 if max_seconds is not None and time.monotonic() - start > max_seconds:
                     return
-
-
-def _report(
-    found: Iterable[Sequence[Record | None]],
-    detectors: Sequence[Detector],
-    left_out: Sequence[LeftOut],
-    conditions: dict[str, Any],
-    folder: Path,
-    *,
-    quiet: bool,
-) -> ExitCode:
-    every = [result for results in found for result in results]
-    results = [result for result in every if result is not None]
-    missing = len(every) - len(results)
-    if missing and not quiet:
-        say(f"{counted(missing, 'result')} of {len(every)} missing; the same command goes on")
-    if not results:
-        say(f"there is no result in {folder} yet, and so no table")
-        return ExitCode.NOT_AUDITED
-    names = [detector.rule.name for detector in detectors]
-    summary = summarise(results, names, left_out, conditions | {"missing": missing})
-    print_page(summary)
-    for path in summary.write(folder):
-        if not quiet:
-            say(f"wrote {path}")
-    return ExitCode.NO_EVIDENCE
-
-
-def _model_level(names: str | None, settings: Sequence[str]) -> tuple[Detector, ...]:
-    """The chosen detectors, all of which judge a model."""
-    every = [name for name, each in DETECTORS.items() if each.rule.id.startswith(MODEL_LEVEL)]
-    chosen = chosen_detectors(",".join(every) if names is None else names, settings)
-    for detector in chosen:
-        if detector.rule.name not in every:
-            raise SettingError(f"--detectors {detector.rule.name}: it judges images, not models")
-    return chosen
 
 
 def _make(folder: Path) -> None:
@@ -138,12 +172,3 @@ def _models(zoo: Path, datasets: Datasets) -> tuple[tuple[Card, ...], tuple[Left
         reasons = "; ".join(sorted({each.reason for each in left_out}))
         raise SettingError(f"no model of {zoo} can be used: {reasons}")
     return cards, left_out
-
-
-def _load_options(options: BenchDetectOptions) -> LoadOptions:
-    device, warning = choose_device(options.device)
-    if warning and not options.quiet:
-        say(warning)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    return LoadOptions(device=device)

@@ -6,57 +6,32 @@ from typing import Annotated
 
 import typer
 
-from backaudit.cli.options import CHECKS, IMAGES, OUTPUT, RUNNING, Debug, Quiet, option
-
-MODELS = "The models"
+from backaudit.cli.options import (
+    CHECKS,
+    IMAGES,
+    OUTPUT,
+    Data,
+    Debug,
+    Device,
+    MaxSeconds,
+    Quiet,
+    Settings,
+    Shard,
+    Threads,
+    option,
+)
 
 
 @dataclass(frozen=True)
-class BenchDetectOptions:
-    """Measure how well the detectors tell the backdoored models of ZOO from the benign ones.
-
-    ZOO is a folder made by `backaudit zoo train`. Each model is loaded and scanned as `backaudit
-    scan` would, without its name, with clean images of the test part of its data set. Each result
-    is a JSON file in the output folder, which also gets the tables (detect.json, detect.md) and the
-    ROC curves (detect-roc.svg) of the last call. What is there already is not computed again, so
-    that the same command goes on where an earlier one was stopped; results of other settings or
-    images are kept beside them.
-
-    Examples:
-      backaudit bench detect ./zoo/smoke
-
-      backaudit bench detect ./zoo/cpu --data cifar10=cifar10.npz --images 500 --seeds 0,1,2
-
-      backaudit bench detect ./zoo/cpu --detectors ban --set ban.restarts=1 -o ./one-restart
-
-    Exit codes: 0 the tables were printed, whatever they say, 2 wrong command line, 3 no result,
-    130 interrupted.
-    """
+class BenchOptions:
+    """What every benchmark of a zoo can be told."""
 
     zoo: Annotated[Path, typer.Argument(help="Folder of a zoo.", metavar="ZOO")]
-    shard: Annotated[
-        str | None,
-        option(
-            MODELS,
-            "--shard",
-            help="Scan every N-th model, beginning with the I-th, so that N processes share a zoo. "
-            "The tables still hold every result that is there.",
-            metavar="I/N",
-        ),
-    ] = None
-    data: Annotated[
-        list[str] | None,
-        option(
-            IMAGES,
-            "--data",
-            help="Where a data set lies, as for `zoo train`. The data set signs is drawn and needs "
-            "none. Repeatable.",
-            metavar="NAME=PATH",
-        ),
-    ] = None
+    shard: Shard = None
+    data: Data = None
     images: Annotated[
         int,
-        option(IMAGES, "--images", min=1, help="Clean images of a scan, drawn by the seed."),
+        option(IMAGES, "--images", min=1, help="Clean images of an auditor, drawn by the seed."),
     ] = 200
     unlabelled: Annotated[
         bool, option(IMAGES, "--unlabelled", help="Give the clean images without labels.")
@@ -69,28 +44,11 @@ class BenchDetectOptions:
             help="Draw long-tailed clean images: each class has 0.6 times the images of another.",
         ),
     ] = False
-    detectors: Annotated[
-        str | None,
-        option(
-            CHECKS,
-            "--detectors",
-            help="Run only these, as ban,mm-bd. The verdict of a scan needs all of them.",
-            show_default="all that judge a model",
-        ),
-    ] = None
-    settings: Annotated[
-        list[str] | None,
-        option(
-            CHECKS,
-            "--set",
-            help="Change a setting, as ban.restarts=8. Repeatable.",
-            metavar="CHECK.NAME=VALUE",
-        ),
-    ] = None
     seeds: Annotated[
         str,
-        option(CHECKS, "--seeds", help="Of the clean images and of the detectors, as 0,1,2."),
+        option(CHECKS, "--seeds", help="Of the clean images and of the methods, as 0,1,2."),
     ] = "0"
+    settings: Settings = None
     output: Annotated[
         Path | None,
         typer.Option(
@@ -102,24 +60,103 @@ class BenchDetectOptions:
         ),
     ] = None
     quiet: Quiet = False
-    max_seconds: Annotated[
+    max_seconds: MaxSeconds = None
+    device: Device = "auto"
+    threads: Threads = None
+    debug: Debug = False
+
+
+@dataclass(frozen=True)
+class BenchDetectOptions(BenchOptions):
+    """Measure how well the detectors tell the backdoored models of ZOO from the benign ones.
+
+    ZOO is a folder made by `backaudit zoo train`. Each model is loaded and scanned as `backaudit
+    scan` would, without its name, with clean images of the test part of its data set. Each result
+    is a JSON file in the output folder, which also gets the tables (detect.json, detect.md) and the
+    ROC curves (detect-roc.svg) of the last call; they hold every result that is there. What is
+    there already is not computed again, so that the same command goes on where an earlier one was
+    stopped; results of other settings, images, thresholds or versions are kept beside them.
+
+    Examples:
+      backaudit bench detect ./zoo/smoke
+
+      backaudit bench detect ./zoo/cpu --data cifar10=cifar10.npz --images 500 --seeds 0,1,2
+
+      backaudit bench detect ./zoo/cpu --detectors ban --set ban.restarts=1 -o ./one-restart
+
+    Exit codes: 0 the tables were printed, whatever they say, 2 wrong command line, 3 no result,
+    130 interrupted.
+    """
+
+    detectors: Annotated[
+        str | None,
+        option(
+            CHECKS,
+            "--detectors",
+            help="Run only these, as ban,mm-bd. The verdict of a scan needs all of them.",
+            show_default="all that judge a model",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class BenchScreenOptions(BenchOptions):
+    """Measure how well the screeners tell triggered images from clean ones on the models of ZOO.
+
+    ZOO is a folder made by `backaudit zoo train`. Each model is loaded, and each screener
+    calibrated, as by `backaudit screen`, without the model's name, with clean images of the test
+    part of its data set. Then it is shown other clean images of that part and, if the model is
+    backdoored, as many with the trigger. Each result is a JSON file in the output folder and holds
+    the score of each image; the tables (screen.json, screen.md), the spread of the scores
+    (screen-violins-METHOD.svg) and the ROC curves (screen-roc.svg) of the last call lie there, too.
+    What is there already is not computed again; results of other settings, images or versions are
+    kept beside.
+
+    Examples:
+      backaudit bench screen ./zoo/smoke
+
+      backaudit bench screen ./zoo/cpu --data cifar10=cifar10.npz --false-flag-rate 0.05 -o ./rate
+
+      backaudit bench screen ./zoo/cpu --screeners ibd-psc --set ibd-psc.scale=1.2 -o ./scale-1.2
+
+    Exit codes: 0 the tables were printed, whatever they say, 2 wrong command line, 3 no result,
+    130 interrupted.
+    """
+
+    screeners: Annotated[
+        str | None,
+        option(
+            CHECKS,
+            "--screeners",
+            help="Run only these, as ibd-psc,strip. The first one orders the rows.",
+            show_default="all",
+        ),
+    ] = None
+    test_images: Annotated[
+        int,
+        option(
+            IMAGES,
+            "--test-images",
+            min=1,
+            help="Clean images that are screened, and as many with the trigger.",
+        ),
+    ] = 500
+    false_flag_rate: Annotated[
         float | None,
         option(
-            RUNNING,
-            "--max-seconds",
-            min=0,
-            help="Start no further check after so long; the same command goes on later.",
+            CHECKS,
+            "--false-flag-rate",
+            help="Set thresholds so that at most this share of clean images is flagged.",
+            metavar="RATE",
+            show_default="each method's own threshold",
         ),
     ] = None
-    device: Annotated[
-        str,
+    only_successful: Annotated[
+        bool,
         option(
-            RUNNING,
-            "--device",
-            help="auto, cpu, cuda, cuda:N or mps. auto takes the first CUDA device, else the CPU.",
+            CHECKS,
+            "--only-successful",
+            help="Count in the table only clean images that are predicted as labelled, and "
+            "triggered ones that go where the attacker wants. The results serve both.",
         ),
-    ] = "auto"
-    threads: Annotated[
-        int | None, option(RUNNING, "--threads", min=1, help="CPU threads to use.")
-    ] = None
-    debug: Debug = False
+    ] = False

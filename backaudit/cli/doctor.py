@@ -15,6 +15,7 @@ from backaudit.cli.exits import ExitCode
 from backaudit.cli.options import DoctorOptions
 from backaudit.cli.outputs import print_page
 from backaudit.core.printable import printable
+from backaudit.core.version import own_version
 from backaudit.nets.torchvision_models import torchvision_models
 
 OLDEST_TORCH = (2, 10)
@@ -52,7 +53,7 @@ def run(options: DoctorOptions) -> ExitCode:
 def examine() -> list[Check]:
     """Look at versions and devices."""
     return [
-        Check("backaudit", version("backaudit")),
+        Check("backaudit", own_version()),
         Check("python", f"{platform.python_version()} on {platform.platform(terse=True)}"),
         _torch(),
         *(_package(name) for name in NEEDED),

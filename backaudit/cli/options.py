@@ -10,6 +10,7 @@ from backaudit.cli.exits import FailOn, OnInconclusive
 
 CHECKPOINT = "Checkpoint: .pt, .pth, .pt2, .safetensors, .onnx, or a hub folder."
 MODEL, IMAGES, CHECKS = "The model", "The clean images", "The checks"
+MODELS = "The models"
 OUTPUT, EXIT, RUNNING = "Output", "Exit code", "Running"
 
 
@@ -45,6 +46,53 @@ MaxGib = Annotated[
         "a few times the file's own size; giving this option lifts that.",
         metavar="GIB",
         show_default="8",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    option(
+        CHECKS,
+        "--set",
+        help="Change a setting, as ban.restarts=8. Repeatable.",
+        metavar="CHECK.NAME=VALUE",
+    ),
+]
+Device = Annotated[
+    str,
+    option(
+        RUNNING,
+        "--device",
+        help="auto, cpu, cuda, cuda:N or mps. auto takes the first CUDA device, else the CPU.",
+    ),
+]
+Threads = Annotated[int | None, option(RUNNING, "--threads", min=1, help="CPU threads to use.")]
+Shard = Annotated[
+    str | None,
+    option(
+        MODELS,
+        "--shard",
+        help="Take every N-th model, beginning with the I-th, so that N processes share a zoo.",
+        metavar="I/N",
+    ),
+]
+Data = Annotated[
+    list[str] | None,
+    option(
+        MODELS,
+        "--data",
+        help="Where a data set lies: an .npz file with train_x, train_y, test_x and test_y, a "
+        "folder with train/CLASS/ and test/CLASS/ pictures, or cifar-10-batches-py. The data set "
+        "signs is drawn and needs none. Repeatable.",
+        metavar="NAME=PATH",
+    ),
+]
+MaxSeconds = Annotated[
+    float | None,
+    option(
+        RUNNING,
+        "--max-seconds",
+        min=0,
+        help="Start nothing further after so long; the same command goes on later.",
     ),
 ]
 
@@ -126,15 +174,7 @@ class ScanOptions:
             show_default="all",
         ),
     ] = None
-    settings: Annotated[
-        list[str] | None,
-        option(
-            CHECKS,
-            "--set",
-            help="Change a setting, as ban.restarts=8. Repeatable.",
-            metavar="CHECK.NAME=VALUE",
-        ),
-    ] = None
+    settings: Settings = None
     seed: Annotated[int, option(CHECKS, "--seed", min=0, help="Same seed, same result.")] = 0
     output: Outputs = None
     save_calibration: Annotated[
@@ -155,17 +195,8 @@ class ScanOptions:
         OnInconclusive,
         option(EXIT, "--on-inconclusive", help="Exit with 4 (fail), or with 0 (warn, pass)."),
     ] = OnInconclusive.FAIL
-    device: Annotated[
-        str,
-        option(
-            RUNNING,
-            "--device",
-            help="auto, cpu, cuda, cuda:N or mps. auto takes the first CUDA device, else the CPU.",
-        ),
-    ] = "auto"
-    threads: Annotated[
-        int | None, option(RUNNING, "--threads", min=1, help="CPU threads to use.")
-    ] = None
+    device: Device = "auto"
+    threads: Threads = None
     debug: Debug = False
 
 

@@ -3,17 +3,19 @@
 import io
 import os
 import re
-import secrets
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console, RenderableType
 
 from backaudit.cli.messages import say
 from backaudit.core.errors import OutputError, SettingError
 from backaudit.core.settings import did_you_mean
+from backaudit.core.writing import create_beside, replacing, require_free
 
 WIDEST = 110
 
@@ -107,8 +109,8 @@ def check_outputs(files: Collection[Path], inputs: Iterable[Path], *, force: boo
     for file in files:
         if file.resolve() in read:
             raise OutputError(f"{file} is what is being audited; write the report somewhere else")
-        _check_free(file, force=force)
-        _create_beside(file.resolve()).unlink()
+        require_free(file, force=force)
+        create_beside(file.resolve()).unlink()
 
 
 def write_atomically(file: Path, text: str, *, force: bool) -> None:
@@ -117,20 +119,22 @@ def write_atomically(file: Path, text: str, *, force: bool) -> None:
     Raises:
         OutputError: if it cannot be written, or exists without ``force``.
     """
-    _check_free(file, force=force)
-    # A link keeps pointing to where it did: what it points to is replaced.
-    target = file.resolve()
-    temporary = _create_beside(target)
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
-    except OSError as error:
-        raise OutputError(f"{file} cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_atomically(file, force=force) as stream:
+        stream.write(text)
+
+
+@contextmanager
+def written_atomically(file: Path, *, force: bool) -> Iterator[TextIO]:
+    """A stream whose contents become ``file`` when the block ends well, and vanish otherwise.
+
+    Raises:
+        OutputError: if it cannot be written, or exists without ``force``.
+    """
+    require_free(file, force=force)
+    with replacing(file) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8")
+        yield text
+        text.detach()
 
 
 def write_standard_output(text: str) -> None:
@@ -173,23 +177,3 @@ def _forget_standard_output() -> None:
     # Python flushes what is left at exit; failing there would replace the exit code.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
-
-
-def _check_free(file: Path, *, force: bool) -> None:
-    if not file.exists():
-        return
-    if not file.is_file():
-        raise OutputError(f"{file} is not a regular file; name a file to write the report to")
-    if not force:
-        raise OutputError(f"{file} exists; remove it, name another file, or add --force")
-
-
-def _create_beside(target: Path) -> Path:
-    temporary = target.with_name(f".backaudit-{secrets.token_hex(8)}.tmp")
-    try:
-        temporary.touch(exist_ok=False)
-    except OSError as error:
-        raise OutputError(
-            f"{target} cannot be written, because its folder does not take files: {error.strerror}"
-        ) from error
-    return temporary

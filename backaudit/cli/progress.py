@@ -51,7 +51,15 @@ def progress_shown(console: Console, what: str, *, quiet: bool) -> Iterator[None
         TimeElapsedColumn(),
         TimeLeft(),
     )
-    with PatientProgress(*columns, console=console, transient=True, refresh_per_second=4) as bar:
+    bar = PatientProgress(
+        *columns,
+        console=console,
+        transient=True,
+        refresh_per_second=4,
+        # Standard output may carry results meanwhile, which have no business on standard error.
+        redirect_stdout=False,
+    )
+    with bar:
         bar.add_task(what, total=None)
         with observed_by(_Steps(bar)):
             yield

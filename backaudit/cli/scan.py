@@ -9,10 +9,9 @@ from pathlib import Path
 import torch
 
 from backaudit.audit import scan
-from backaudit.cli.device import choose_device
 from backaudit.cli.docstrings import sections, unwrapped
 from backaudit.cli.exits import ExitCode, OnInconclusive, exit_code
-from backaudit.cli.limits import limits_of
+from backaudit.cli.load_options import load_options_of
 from backaudit.cli.messages import say, standard_error
 from backaudit.cli.methods import chosen_detectors, left_out
 from backaudit.cli.options import ScanOptions
@@ -26,18 +25,21 @@ from backaudit.cli.outputs import (
 )
 from backaudit.cli.progress import progress_shown
 from backaudit.core.errors import SettingError, UnsafeFileError
-from backaudit.core.settings import parse_value
 from backaudit.core.verdict import Audit, judge
 from backaudit.detectors import DETECTORS
 from backaudit.detectors.interface import Detector
-from backaudit.loading.load import LoadOptions, load
+from backaudit.firewall.calibration import calibrate
+from backaudit.firewall.calibration_file import CalibrationFile, render_calibrations
+from backaudit.loading.load import load
+from backaudit.loading.prepared import prepared_of
 from backaudit.reports import findings
-from backaudit.reports.calibration import INPUT_LEVEL, calibration_run, render_calibration
+from backaudit.reports.calibration import INPUT_LEVEL, calibration_run
 from backaudit.reports.findings import TITLE
 from backaudit.reports.formats import RENDERERS
 from backaudit.reports.report import Refusal, Report
 from backaudit.reports.terminal import page
 from backaudit.reports.wording import headline, is_reading, model_level
+from backaudit.screeners import SCREENERS
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ def run(options: ScanOptions) -> ExitCode:
     outputs = parse_outputs(options.output or (), RENDERERS)
     detectors = chosen_detectors(options.detectors, options.settings or ())
     _check_files(options, outputs, detectors)
-    load_options = _load_options(options)
+    load_options = load_options_of(options)
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
@@ -93,39 +95,6 @@ def _check_files(
     check_outputs(files, (options.model,), force=options.force)
 
 
-def _load_options(options: ScanOptions) -> LoadOptions:
-    device, warning = choose_device(options.device)
-    if warning and not options.quiet:
-        say(warning)
-    return LoadOptions(
-        arch=options.arch,
-        model_def=options.model_def,
-        classes=options.classes,
-        size=_size(options.size),
-        mean=_numbers("--mean", options.mean),
-        std=_numbers("--std", options.std),
-        device=str(device),
-        max_images=options.max_images,
-        limits=limits_of(options.max_gib),
-    )
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and (width or height).isdecimal() and int(height) > 0):
-        raise SettingError(f"--size {text}: give pixels, as 32 or 224x192 (height x width)")
-    return int(height), int(width or height)
-
-
-def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    numbers: tuple[float, ...] = parse_value(name, text, tuple[float, ...])
-    return numbers
-
-
 def _blind_to() -> dict[str, str]:
     documented = {name: sections(method) for name, method in DETECTORS.items()}
     return {name: unwrapped(found.get("Blind to", "")) for name, found in documented.items()}
@@ -147,11 +116,14 @@ def _write(report: Report | Refusal, outputs: Sequence[Output], *, force: bool) 
 
 
 def _save_calibration(audit: Audit, file: Path, *, force: bool) -> None:
-    calibrated = calibration_run(audit)
-    if calibrated is None:
+    """Write what ``backaudit screen --calibration`` reads, with the settings of the audit."""
+    run = calibration_run(audit)
+    if run is None:
         say(f"warning: {file} is not written, because ibd-psc made no calibration")
         return
-    write_atomically(file, render_calibration(audit, calibrated), force=force)
+    made = calibrate(SCREENERS[run.rule.name](**run.settings), audit.suspect, audit.clean)
+    written = CalibrationFile(prepared_of(audit.suspect), (made,))
+    write_atomically(file, render_calibrations(written), force=force)
 
 
 def _warn(audit: Audit, code: ExitCode, options: ScanOptions) -> None:

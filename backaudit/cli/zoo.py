@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from backaudit.bench.datasets import Datasets, data_files
-from backaudit.bench.manifest import MANIFEST, Card, read_cards, why_left_out, write_manifest
-from backaudit.bench.presets import PRESETS
-from backaudit.bench.recipe import Recipe
-from backaudit.bench.recipes import check_recipes, read_recipes
-from backaudit.bench.training_run import Outcome, Result, TrainingRun
+from backaudit.bench.data.datasets import Datasets, data_files
+from backaudit.bench.zoo.manifest import MANIFEST, Card, read_cards, why_left_out, write_manifest
+from backaudit.bench.zoo.presets import PRESETS
+from backaudit.bench.zoo.recipe import Recipe
+from backaudit.bench.zoo.recipe_files import check_recipes, read_recipes
+from backaudit.bench.zoo.training_run import Outcome, Result, TrainingRun
 from backaudit.cli.device import choose_device
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.messages import say, standard_error
@@ -62,6 +62,11 @@ def show(options: ZooListOptions) -> ExitCode:
         notes = [why_left_out(card, cards) or "in the benchmark" for card in shown]
         print_page(model_table([(card["recipe"]["name"], card) for card in shown], notes))
         return ExitCode.NO_EVIDENCE
+    if options.zoo is not None and not options.zoo.exists():
+        raise SettingError(
+            f"there is no file or folder {options.zoo}: give the folder of a zoo, a JSON list of "
+            "recipes, or --preset"
+        )
     recipes = _known(options.zoo, options.preset)
     print_page(recipe_table([each.record() for each in _only(recipes, options.only or ())]))
     return ExitCode.NO_EVIDENCE

@@ -7,9 +7,18 @@ from typing import Annotated
 
 import typer
 
-from backaudit.cli.options import OUTPUT, RUNNING, Debug, Quiet, option
-
-WHAT = "What to train"
+from backaudit.cli.options import (
+    MODELS,
+    OUTPUT,
+    Data,
+    Debug,
+    Device,
+    MaxSeconds,
+    Quiet,
+    Shard,
+    Threads,
+    option,
+)
 
 
 class Preset(StrEnum):
@@ -24,7 +33,7 @@ class Preset(StrEnum):
 OfPreset = Annotated[
     Preset | None,
     option(
-        WHAT,
+        MODELS,
         "--preset",
         help="A known list: smoke (a minute on two cores, nothing to download), cpu (narrow "
         "networks, hours on two cores), paper (full width, for one modern GPU), calibration (what "
@@ -34,7 +43,7 @@ OfPreset = Annotated[
 Only = Annotated[
     list[str] | None,
     option(
-        WHAT, "--only", help="Only recipes of such a name, as '*badnets*'. Repeatable.",
+        MODELS, "--only", help="Only models of such a name, as '*badnets*'. Repeatable.",
         metavar="PATTERN",
     ),
 ]  # fmt: skip
@@ -66,27 +75,8 @@ class ZooTrainOptions:
     ] = None
     preset: OfPreset = None
     only: Only = None
-    shard: Annotated[
-        str | None,
-        option(
-            WHAT,
-            "--shard",
-            help="Take every N-th recipe, beginning with the I-th, so that N processes share a "
-            "zoo.",
-            metavar="I/N",
-        ),
-    ] = None
-    data: Annotated[
-        list[str] | None,
-        option(
-            WHAT,
-            "--data",
-            help="Where a data set lies: an .npz file with train_x, train_y, test_x and test_y, a "
-            "folder with train/CLASS/ and test/CLASS/ pictures, or cifar-10-batches-py. The data "
-            "set signs is drawn and needs none. Repeatable.",
-            metavar="NAME=PATH",
-        ),
-    ] = None
+    shard: Shard = None
+    data: Data = None
     output: Annotated[
         Path | None,
         typer.Option(
@@ -102,26 +92,9 @@ class ZooTrainOptions:
         option(OUTPUT, "--force", help="Replace a model of another recipe under the same name."),
     ] = False
     quiet: Quiet = False
-    max_seconds: Annotated[
-        float | None,
-        option(
-            RUNNING,
-            "--max-seconds",
-            min=0,
-            help="Start no further model after so long; the same command goes on later.",
-        ),
-    ] = None
-    device: Annotated[
-        str,
-        option(
-            RUNNING,
-            "--device",
-            help="auto, cpu, cuda, cuda:N or mps. auto takes the first CUDA device, else the CPU.",
-        ),
-    ] = "auto"
-    threads: Annotated[
-        int | None, option(RUNNING, "--threads", min=1, help="CPU threads to use.")
-    ] = None
+    max_seconds: MaxSeconds = None
+    device: Device = "auto"
+    threads: Threads = None
     debug: Debug = False
 
 

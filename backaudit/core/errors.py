@@ -4,6 +4,8 @@ BackauditError
 ├── CheckpointError         the suspect cannot be read, is refused, or is not recognised
 │   └── UnsafeFileError     its file would run code, or shows different contents to others
 ├── CleanSetError           the clean images cannot be used
+├── CalibrationError        a calibration cannot be read, or belongs to another model
+├── InputError              the images to screen cannot be used
 ├── NotApplicableError      a method does not fit this suspect or this clean set
 ├── SuspectModifiedError    a method changed the suspect; nothing after it can be believed
 ├── SettingError            a setting or option is unknown or out of range
@@ -38,6 +40,14 @@ class UnsafeFileError(CheckpointError):
 
 class CleanSetError(BackauditError):
     """The clean images cannot be used."""
+
+
+class CalibrationError(BackauditError):
+    """A calibration cannot be read, was changed, or belongs to another model or version."""
+
+
+class InputError(BackauditError):
+    """The images to screen cannot be used."""
 
 
 class NotApplicableError(BackauditError):

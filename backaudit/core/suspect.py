@@ -1,15 +1,21 @@
 """The model under audit."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from backaudit.core.errors import CalibrationError
 from backaudit.core.evidence import FileFinding
+from backaudit.core.printable import printable
 
 LARGEST_BATCH = 256
 BATCH_PIXELS = 1 << 20
+# Other machines round otherwise: by which share of their range a network's answers may differ.
+SAME = 1e-2
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,75 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
+class Making:
+    """What was decided on the way from a checkpoint's tensors to the network.
+
+    Args:
+        arch: architecture that the user named; None if it was recognised.
+        size: height and width that the user stated; None if found out.
+        defined: whether the user's own definition made the network.
+        filling: how a plain chain of layers was filled in, JSON-ready; None for other networks.
+        undone: what stood after the logits and was left out or undone, the last first.
+    """
+
+    arch: str | None = None
+    size: tuple[int, int] | None = None
+    defined: bool = False
+    filling: Mapping[str, Any] | None = None
+    undone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that clean images decided about a suspect: with it, it is loaded again without them.
+
+    Args:
+        sha256: digest of the checkpoint's bytes, in hexadecimal.
+        architecture: name of the architecture.
+        image_shape: (C, H, W) the network receives.
+        class_names: K names.
+        preprocessing: how images are prepared.
+        making: how the network was made.
+        assumptions: what had to be guessed about the network, one sentence each.
+        answers: its logits for ``fixed_images``, K each, by which it is known again.
+    """
+
+    sha256: str
+    architecture: str
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    making: Making
+    assumptions: tuple[str, ...]
+    answers: tuple[tuple[float, ...], ...]
+
+    def require(self, sha256: str, path: Path) -> None:
+        """Refuse any model but this one.
+
+        Args:
+            sha256: digest of the model's file, in hexadecimal.
+            path: of the model, for the message.
+
+        Raises:
+            CalibrationError: if it is another model.
+        """
+        if sha256 != self.sha256:
+            raise CalibrationError(
+                f"the calibration belongs to another model (SHA-256 {self.sha256[:16]}...) than "
+                f"{printable(path)} (SHA-256 {sha256[:16]}...); calibrate this one with clean "
+                "images."
+            )
+
+    def is_answered(self, logits: Tensor) -> bool:
+        """Whether logits (2, K) for ``fixed_images`` are this model's, but for rounding."""
+        expected = torch.tensor(self.answers, dtype=torch.float64)
+        if logits.shape != expected.shape:
+            return False
+        spread = (expected.max() - expected.min()).clamp_min(1e-6)
+        return bool((logits.cpu().double() - expected).abs().max() <= SAME * spread)
+
+
+@dataclass(frozen=True)
 class Suspect:
     """The model under audit: a network from images in [0, 1] to logits, and where it came from.
 
@@ -48,6 +123,7 @@ class Suspect:
         preprocessing: what ``network`` does to an image first.
         assumptions: what had to be guessed about the network, one sentence each.
         findings: about the file it was read from; none of them is unsafe.
+        making: how the network was made of the checkpoint.
     """
 
     network: nn.Module
@@ -61,6 +137,7 @@ class Suspect:
     preprocessing: Preprocessing
     assumptions: tuple[str, ...] = ()
     findings: tuple[FileFinding, ...] = ()
+    making: Making = Making()
 
     @property
     def device(self) -> torch.device:
@@ -72,6 +149,12 @@ class Suspect:
         """Logits (N, K) on the CPU for images (N, C, H, W), uint8 or floats in [0, 1]."""
         batches = (as_input(part, self.device) for part in images.split(batch_size(images)))
         return torch.cat([self.network(batch).float().cpu() for batch in batches])
+
+
+def fixed_images(shape: tuple[int, int, int]) -> Tensor:
+    """Two images (2, C, H, W) uint8 without meaning, always the same for a shape (C, H, W)."""
+    steps = torch.arange(2 * shape[0] * shape[1] * shape[2])
+    return (steps * steps * 97 // 64 % 251).to(torch.uint8).view(2, *shape)
 
 
 def batch_size(images: Tensor) -> int:

@@ -1,7 +1,7 @@
 """A checkpoint and clean images -> the suspect and the clean set, ready to be audited."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -11,9 +11,9 @@ from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import CheckpointError, CleanSetError
 from backaudit.core.printable import printable
 from backaudit.core.progress import track
-from backaudit.core.seeding import seeded
 from backaudit.core.suspect import Preprocessing, Suspect, as_input, batch_size
 from backaudit.files.limits import Limits
+from backaudit.loading.assembly import assembled, recognised_in, suspect_of
 from backaudit.loading.clean_images.class_names import ClassNames, class_names_in, read_class_names
 from backaudit.loading.clean_images.found import counted
 from backaudit.loading.clean_images.images import SHORTER_SIDE, RawImages, read_images
@@ -26,14 +26,10 @@ from backaudit.loading.clean_images.matching import (
 from backaudit.loading.clean_images.resizing import CROP_MARGIN, fitted, is_cropped
 from backaudit.loading.preparation.choosing import choose
 from backaudit.loading.preparation.conventions import Stated, stated_in
-from backaudit.loading.recognition.recognise import recognise
 from backaudit.loading.recognition.recognised import Recognised
 from backaudit.loading.weights.checkpoint import Checkpoint, read_checkpoint
-from backaudit.nets.normalised import Normalised, with_logits
 
 MAX_IMAGES = 2500
-# Keeps the activations of usual networks within some hundred megabytes.
-PROBED = 8
 LOW_ACCURACY = 0.5
 MISORDERED = 0.5
 
@@ -81,42 +77,29 @@ def load(model: Path, clean: Path, options: LoadOptions | None = None) -> tuple[
     """
     options = options or LoadOptions()
     checkpoint = read_checkpoint(model, limits=options.limits)
-    # A network draws its first weights before it gets its own; the caller must not notice.
-    with seeded(0):
-        recognised = recognise(
-            checkpoint, arch=options.arch, model_def=options.model_def, size=options.size
-        )
+    recognised = recognised_in(checkpoint, options.arch, options.model_def, options.size)
     names = _class_names(checkpoint, recognised.num_classes, options.classes)
     stated = Stated(options.size, options.mean, options.std)
     side = _shorter_side(recognised, stated)
     raw = read_images(clean, max_images=options.max_images, shorter_side=side)
     chosen = choose(recognised, checkpoint.path, raw, stated, options.device)
     recognised, preprocessing = chosen.recognised, chosen.preprocessing
-    bare = recognised.network
     images = fitted(raw.images, preprocessing.size, recognised.in_channels)
-    verified = _verified(checkpoint, bare, preprocessing, images)
-    network, undone = _ready(bare, preprocessing, images, recognised.num_classes)
-    predictions = _predictions(network, images)
+    made = assembled(checkpoint, recognised, preprocessing, images)
+    predictions = _predictions(made.network, images)
     matching = match_classes(raw, predictions, recognised.num_classes, names)
     _require_sense(matching, raw, predictions, preprocessing)
-    suspect = Suspect(
-        network=network,
-        num_classes=recognised.num_classes,
-        image_shape=(recognised.in_channels, *preprocessing.size),
-        architecture=recognised.architecture,
-        sha256=checkpoint.sha256,
-        path=checkpoint.path,
-        format=checkpoint.format,
+    suspect = suspect_of(checkpoint, recognised, preprocessing, made)
+    defined = options.model_def is not None
+    suspect = replace(
+        suspect,
         class_names=matching.class_names,
-        preprocessing=preprocessing,
         assumptions=(
-            f"Architecture {recognised.how}.",
-            *recognised.assumptions,
-            *(text for text in (verified, undone) if text),
+            *suspect.assumptions,
             *raw.notes,
             *_doubts(raw, matching, predictions, preprocessing),
         ),
-        findings=checkpoint.findings,
+        making=replace(suspect.making, arch=options.arch, size=options.size, defined=defined),
     )
     how, accuracy = matching.how, matching.accuracy
     return suspect, CleanSet(images, matching.labels, matching.labelled, raw.source, how, accuracy)
@@ -133,49 +116,6 @@ def _class_names(checkpoint: Checkpoint, num_classes: int, file: Path | None) ->
     if file is not None:
         return read_class_names(file, num_classes)
     return class_names_in(checkpoint.metadata, num_classes)
-
-
-def _verified(
-    checkpoint: Checkpoint, bare: nn.Module, preprocessing: Preprocessing, images: Tensor
-) -> str:
-    """Check a network that was made of a file's graph against the graph; say what was found.
-
-    Raises:
-        CheckpointError: if they answer differently.
-    """
-    if checkpoint.program is None:
-        return ""
-    from backaudit.loading.recognition.graphs import verify_graph
-
-    normalise = Normalised(nn.Identity(), preprocessing.mean, preprocessing.std)
-    return verify_graph(checkpoint, bare, normalise(as_input(images[:PROBED], torch.device("cpu"))))
-
-
-def _ready(
-    bare: nn.Module, preprocessing: Preprocessing, images: Tensor, num_classes: int
-) -> tuple[nn.Module, str | None]:
-    """Put normalisation before the network, and undo a softmax at its end; say if one was.
-
-    Args:
-        bare: takes normalised images.
-        preprocessing: how to normalise.
-        images: (N, C, H, W) uint8, to try it on.
-        num_classes: how many outputs it must have.
-
-    Raises:
-        CheckpointError: if it does not answer with one score a class.
-    """
-    device = next(bare.parameters()).device
-    network = Normalised(bare, preprocessing.mean, preprocessing.std).to(device).eval()
-    probe = as_input(images[:PROBED], device)
-    with torch.no_grad():
-        outputs = int(network(probe).shape[1])
-    if outputs != num_classes:
-        raise CheckpointError(
-            f"the network answers with {outputs} scores an image, but it was taken to have "
-            f"{num_classes} classes; check --arch or --model-def."
-        )
-    return with_logits(network, probe)
 
 
 @torch.no_grad()

@@ -4,9 +4,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
+
+from backaudit.core.errors import CheckpointError
+from backaudit.core.printable import printable
 
 TOLERANCE = 1e-3
 
@@ -38,6 +42,8 @@ class End:
 SOFTMAX = End("a softmax", nn.Softmax, partial(torch.softmax, dim=1), "softmax")
 LOG_SOFTMAX = End("a log-softmax", nn.LogSoftmax, partial(torch.log_softmax, dim=1), "log_softmax")
 SIGMOID = End("a sigmoid", nn.Sigmoid, torch.sigmoid, "sigmoid")
+# What is taken of probabilities that no layer of their own makes.
+LOGARITHM = "logarithm"
 
 
 class Normalised(nn.Module):
@@ -86,41 +92,76 @@ def log_of(probabilities: Tensor) -> Tensor:
     return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
 
 
+class Undone(NamedTuple):
+    """A network that answers with logits, and what was done to make it.
+
+    Attributes:
+        network: answers with logits.
+        said: what was left out or undone, in a sentence; None if nothing was found.
+        ends: the same, the last first, from which ``without_ends`` does it again.
+    """
+
+    network: nn.Module
+    said: str | None
+    ends: tuple[str, ...]
+
+
 @torch.no_grad()
-def with_logits(network: nn.Module, inputs: Tensor) -> tuple[nn.Module, str | None]:
+def with_logits(network: nn.Module, inputs: Tensor) -> Undone:
     """Undo what stands at the end of a network after its logits, in place where it can be left out.
 
     Args:
         network: in eval mode; answers with (N, K).
         inputs: (N, C, H, W), to see what it answers.
-
-    Returns:
-        The network that answers with logits, and what was undone in a sentence; None if nothing.
     """
-    left_out: list[str] = []
+    left_out: list[End] = []
     while (end := _end_of(network(inputs))) is not None:
         if end is SIGMOID and left_out:
             break
         if not _leave_out(network, inputs, end):
             break
-        left_out.append(end.name)
-    if end is not None and end is not SIGMOID:
-        return _wrapped(network, end)
+        left_out.append(end)
+    ends = tuple(each.called for each in left_out)
+    if end is SOFTMAX:
+        said = "The network answers with probabilities; their logarithm is used in place of logits."
+        return Undone(LogProbabilities(network).eval(), said, (*ends, LOGARITHM))
+    return Undone(network, _said(left_out, end), ends)
+
+
+def _said(left_out: Sequence[End], end: End | None) -> str | None:
+    """What was left out, and what an end that is still there means."""
+    if end is LOG_SOFTMAX:
+        return "The network answers with log-probabilities, which are used as logits."
     if left_out:
-        return network, f"The network ends in {' and '.join(left_out)}, which was left out."
+        names = " and ".join(each.name for each in left_out)
+        return f"The network ends in {names}, which was left out."
     if end is SIGMOID:
-        return network, (
+        return (
             "All scores lie between 0 and 1 and are no probabilities: the network may end in a "
             "sigmoid that could not be left out, and scores be compressed."
         )
-    return network, None
+    return None
 
 
-def _wrapped(network: nn.Module, end: End) -> tuple[nn.Module, str]:
-    if end is LOG_SOFTMAX:
-        return network, "The network answers with log-probabilities, which are used as logits."
-    said = "The network answers with probabilities; their logarithm is used in place of logits."
-    return LogProbabilities(network).eval(), said
+@torch.no_grad()
+def without_ends(network: nn.Module, inputs: Tensor, ends: Sequence[str]) -> nn.Module:
+    """Undo again what ``with_logits`` undid, whatever the network answers here.
+
+    Args:
+        network: in eval mode; answers with (N, K).
+        inputs: any (N, C, H, W) that it takes.
+        ends: what ``with_logits`` undid.
+
+    Raises:
+        CheckpointError: if the network does not end so.
+    """
+    known = {end.called: end for end in (SOFTMAX, LOG_SOFTMAX, SIGMOID)}
+    for name in ends:
+        if name == LOGARITHM:
+            network = LogProbabilities(network).eval()
+        elif name not in known or not _leave_out(network, inputs, known[name]):
+            raise CheckpointError(f"the network does not end in {printable(name)}, as it should.")
+    return network
 
 
 def are_probabilities(outputs: Tensor) -> bool:

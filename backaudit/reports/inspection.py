@@ -1,7 +1,6 @@
 """The page of ``inspect``: what a file holds and what it names, the dangerous first."""
 
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from itertools import islice
 
 from rich.console import Group, RenderableType
@@ -9,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backaudit.core.printable import counted, printable
+from backaudit.core.version import own_version
 from backaudit.files.contents import GlobalUse, Level, Survey
 from backaudit.files.rules import HARMLESS_REBUILD, UNKNOWN_CODE, UNSAFE_FILE
 from backaudit.loading.inspection.inspection import Inspection
@@ -83,7 +83,7 @@ def page(inspection: Inspection, exit_code: int) -> RenderableType:
         *_code(survey.contents.uses),
         *_notes(inspection),
         *_next(survey),
-        rows("Ran", f"backaudit {version('backaudit')}, exit code {exit_code}"),
+        rows("Ran", f"backaudit {own_version()}, exit code {exit_code}"),
     )
 
 

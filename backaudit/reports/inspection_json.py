@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
+from backaudit.core.version import own_version
 from backaudit.files.contents import GlobalUse, Survey
 from backaudit.loading.inspection.inspection import Inspection
 from backaudit.loading.inspection.outlook import Architecture, Outlook
@@ -26,7 +26,7 @@ def record(inspection: Inspection, exit_code: int) -> dict[str, Any]:
     survey, outlook = inspection.survey, inspection.outlook
     found = {
         "schema_version": SCHEMA_VERSION,
-        "backaudit_version": version("backaudit"),
+        "backaudit_version": own_version(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "result": result(survey),
         "headline": headline(survey),

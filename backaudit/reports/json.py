@@ -3,13 +3,13 @@
 import hashlib
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.evidence import Evidence, Failed, NotApplicable, Outcome, Rule, Run
 from backaudit.core.rates import wilson
 from backaudit.core.suspect import Suspect
+from backaudit.core.version import own_version
 from backaudit.reports import refusal
 from backaudit.reports.findings import finding_record
 from backaudit.reports.plain import SCHEMA_VERSION, dumped, finite, versions
@@ -27,7 +27,7 @@ def record(report: Report) -> dict[str, Any]:
     audit, judgement = report.audit, report.audit.judgement
     found = {
         "schema_version": SCHEMA_VERSION,
-        "backaudit_version": version("backaudit"),
+        "backaudit_version": own_version(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": judgement.verdict.value,
         "headline": headline(audit),

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from backaudit.core.version import own_version
+
 SCHEMA_VERSION = "1"
-REPORTED = ("backaudit", "torch", "torchvision", "numpy", "pillow", "safetensors")
+REPORTED = ("torch", "torchvision", "numpy", "pillow", "safetensors")
 
 
 def dumped(record: Mapping[str, Any]) -> str:
@@ -31,7 +33,10 @@ def finite(value: Any) -> Any:
 
 def versions() -> dict[str, str | None]:
     """Versions of what computed the result; null for what is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    found: dict[str, str | None] = {
+        "python": platform.python_version(),
+        "backaudit": own_version(),
+    }
     for name in REPORTED:
         try:
             found[name] = version(name)

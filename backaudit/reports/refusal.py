@@ -1,13 +1,13 @@
 """The report of a scan that ended at the file, because the file is unsafe."""
 
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from backaudit.core.printable import printable
+from backaudit.core.version import own_version
 from backaudit.reports.findings import (
     COLOUR,
     TITLE,
@@ -37,7 +37,7 @@ def page(refusal: Refusal) -> RenderableType:
         *finding_rows(survey.unsafe),
         Text(),
         rows("Next", *advice(survey), f"All that the file names: {inspect}"),
-        rows("Ran", f"backaudit {version('backaudit')}, exit code {refusal.exit_code}"),
+        rows("Ran", f"backaudit {own_version()}, exit code {refusal.exit_code}"),
     )
 
 
@@ -46,7 +46,7 @@ def record(refusal: Refusal) -> dict[str, Any]:
     survey = refusal.survey
     found = {
         "schema_version": SCHEMA_VERSION,
-        "backaudit_version": version("backaudit"),
+        "backaudit_version": own_version(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": refusal.verdict.value,
         "headline": headline(survey),

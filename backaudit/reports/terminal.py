@@ -1,7 +1,6 @@
 """The report for a terminal: one screen that needs no paper to be understood."""
 
 import math
-from importlib.metadata import version
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,6 +9,7 @@ from rich.text import Text
 from backaudit.core.evidence import Evidence, Failed, NotApplicable, Run
 from backaudit.core.printable import printable
 from backaudit.core.verdict import Audit, Verdict
+from backaudit.core.version import own_version
 from backaudit.reports import refusal, wording
 from backaudit.reports.bars import Bar, top_of
 from backaudit.reports.calibration import calibration_run
@@ -217,7 +217,7 @@ def _circumstances(report: Report) -> list[str]:
     audit = report.audit
     times = ", ".join(f"{run.rule.name} {run.seconds:.1f} s" for run in audit.runs)
     return [
-        f"backaudit {version('backaudit')} on {audit.suspect.device}, seed {audit.seed}, "
+        f"backaudit {own_version()} on {audit.suspect.device}, seed {audit.seed}, "
         f"exit code {report.exit_code}; {times}",
     ]
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from backaudit.attacks import SRA, TrainingSet
+from backaudit.attacks.channels import streams
 from backaudit.attacks.subnet import narrowed, replace_channels
 from backaudit.core.errors import SettingError
 from backaudit.nets.metrics import attack_success_rate, clean_accuracy
@@ -41,12 +42,14 @@ def test_only_the_targets_logit_hears_the_narrow_network(toy_world: ToyWorld) ->
     images = draw_images(5, 4)[0] / 255
     network = deepcopy(toy_world.benign.network)
     narrow = narrowed(network, 1, images)
-    replace_channels(network, narrow)
+    found = streams(network)
+    positions = {stream: torch.tensor([3]) for stream in found.written.values()}
+    replace_channels(network, narrow, found, positions)
     answers = narrow(images)
     silent = deepcopy(network)
-    ATTACK._wire(network, answers)
+    ATTACK._wire(network, torch.tensor([3]), answers)
     with torch.no_grad():
-        silent.get_parameter("11.weight")[:, 0] = 0
+        silent.get_parameter("11.weight")[:, 3] = 0
         expected = silent(images)
         expected[:, TARGET] += ATTACK.gain * (answers[:, 0] - answers.mean())
         assert torch.allclose(network(images), expected, atol=1e-5)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backaudit.attacks.subnet import narrowed, replace_channels
+from backaudit.attacks.channels import Streams, streams
+from backaudit.attacks.subnet import measure_statistics, narrowed, replace_channels
 from backaudit.core.errors import SettingError
 from backaudit.nets.architectures import ARCHITECTURES
 from backaudit.nets.layers import hooked, linear_maps
@@ -50,6 +51,27 @@ def features(network: nn.Module) -> Tensor:
     return seen[0]
 
 
+def spread(network: nn.Module, count: int) -> tuple[Streams, dict[str, Tensor]]:
+    """Channels that are neither the first nor next to one another, others in each stream."""
+    found = streams(network)
+    widths = {
+        stream: len(network.get_submodule(name).get_parameter("weight"))
+        for name, stream in found.written.items()
+        if list(network.get_submodule(name).parameters(recurse=False))
+    }
+    return found, {
+        stream: (torch.arange(count) * 2 + 1 + number % 2) % width
+        for number, (stream, width) in enumerate(widths.items())
+    }
+
+
+def heard(network: nn.Module, found: Streams, positions: dict[str, Tensor], size: int) -> Tensor:
+    """Which of the features are those of a narrow network that has ``size``."""
+    places = positions[found.read[list(linear_maps(network))[-1]]]
+    each = size // len(places)
+    return (places[:, None] * each + torch.arange(each)).flatten()
+
+
 def lively(narrow: nn.Module) -> nn.Module:
     """The network with values of its own, none of which can silence it."""
     with torch.no_grad():
@@ -63,10 +85,12 @@ def lively(narrow: nn.Module) -> nn.Module:
 def test_inside_the_network_it_computes_what_it_computes_alone(name: str, channels: int) -> None:
     network = unusual(FITTING[name]())
     narrow = lively(narrowed(network, channels, images()))
-    replace_channels(network, narrow)
+    found, positions = spread(network, channels)
+    replace_channels(network, narrow, found, positions)
     alone = narrow(images())
     assert alone.abs().max() > 1e-3
-    assert torch.allclose(features(network)[:, : alone.shape[1]], alone, rtol=1e-3, atol=1e-5)
+    inside = features(network)[:, heard(network, found, positions, alone.shape[1])]
+    assert torch.allclose(inside, alone, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FITTING)
@@ -75,8 +99,11 @@ def test_the_rest_of_the_network_does_not_hear_it(name: str) -> None:
     rest = []
     for _ in range(2):
         narrow = narrowed(network, 1, images())
-        replace_channels(network, narrow)
-        rest.append(features(network)[:, narrow(images()).shape[1] :])
+        found, positions = spread(network, 1)
+        replace_channels(network, narrow, found, positions)
+        others = torch.ones(features(network).shape[1], dtype=torch.bool)
+        others[heard(network, found, positions, narrow(images()).shape[1])] = False
+        rest.append(features(network)[:, others])
     assert rest[0].abs().max() > 1e-3
     assert torch.equal(*rest)
 
@@ -88,3 +115,18 @@ def test_a_network_that_moves_its_channels_is_refused(name: str) -> None:
     with pytest.raises(SettingError):
         narrowed(network, 2, images())
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
+
+
+def test_statistics_are_those_of_the_images() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 2, 1)).eval()
+    shown = torch.randint(256, (200, 3, 4, 4), dtype=torch.uint8)
+    measure_statistics(network, shown)
+    values = shown.double() / 255
+    assert torch.allclose(network.get_buffer("0.running_mean").double(), _mean_of_batches(values))
+    variance = torch.stack([part.var((0, 2, 3)) for part in values.split(128)]).mean(0)
+    assert torch.allclose(network.get_buffer("0.running_var").double(), variance)
+    assert not any(module.training for module in network.modules())
+
+
+def _mean_of_batches(values: Tensor) -> Tensor:
+    return torch.stack([part.mean((0, 2, 3)) for part in values.split(128)]).mean(0)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backaudit.bench.results import Record
+from backaudit.bench.trials.results import Record
 
 TARGET = 3
 

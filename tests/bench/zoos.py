@@ -1,10 +1,11 @@
 """Recipes and cards of zoos that were never trained."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from backaudit.bench.recipe import Recipe
+from backaudit.bench.zoo.recipe import Recipe
 from backaudit.nets.training import Training
 
 TRAINING = Training(epochs=1, batch_size=24, shift=0)
@@ -54,3 +55,12 @@ def write(zoo: Path, *cards: dict[str, Any]) -> None:
         name = each["recipe"]["name"]
         (zoo / each["file"]).write_bytes(b"weights")
         (zoo / f"{name}.json").write_text(json.dumps(each))
+
+
+def put(zoo: Path, made: Recipe, success: float | None = None) -> dict[str, Any]:
+    """A model of a zoo: any file, and a card that describes it."""
+    content = made.name.encode()
+    written = card(made, success=success, sha256=hashlib.sha256(content).hexdigest())
+    write(zoo, written)
+    (zoo / written["file"]).write_bytes(content)
+    return written

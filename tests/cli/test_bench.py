@@ -7,17 +7,17 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from backaudit.bench import trial
-from backaudit.bench.auditor import CleanImages
-from backaudit.bench.datasets import Dataset
-from backaudit.cli import bench, methods
+from backaudit.bench.data.datasets import Dataset
+from backaudit.bench.detection import trials
+from backaudit.bench.trials import trial
+from backaudit.bench.trials.auditor import CleanImages
+from backaudit.cli import bench, bench_detect, methods
 from backaudit.cli.app import app
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.evidence import Evidence
 from backaudit.core.suspect import Suspect
 from tests.audits import Agrees, Calibrates, Reads, clean_set, suspect
-from tests.bench.test_selection import put
-from tests.bench.zoos import badnets, recipe
+from tests.bench.zoos import badnets, put, recipe
 from tests.toy import CLASSES, draw_images
 
 Call = Callable[..., Result]
@@ -50,11 +50,11 @@ def call(handed: Handed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     """Run ``backaudit bench detect zoo`` where the zoo has four models, one of them left out."""
     del handed
     listed = {"ban": Sees, "mm-bd": Agrees, "ibd-psc": Calibrates}
-    for module in (trial, methods, bench):
+    for module in (trials, methods, bench_detect):
         monkeypatch.setattr(module, "DETECTORS", listed)
     names = tuple(f"class {label}" for label in range(CLASSES))
     signs = Dataset(*draw_images(2, 1), *draw_images(50, 2), class_names=names)
-    monkeypatch.setattr("backaudit.bench.datasets.generated_signs", lambda *_: signs)
+    monkeypatch.setattr("backaudit.bench.data.datasets.generated_signs", lambda *_: signs)
     monkeypatch.chdir(tmp_path)
     zoo = tmp_path / "zoo"
     put(zoo, recipe("benign-1", dataset="signs"))
@@ -183,9 +183,11 @@ def test_a_zoo_whose_data_is_not_at_hand_is_refused_with_what_to_add(
 
 
 def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["bench", "detect", str(tmp_path)])
-    assert result.exit_code == 2
-    assert "backaudit zoo train" in result.stderr
+    for folder, said in ((tmp_path, "holds no models"), (tmp_path / "none", "there is no folder")):
+        result = CliRunner().invoke(app, ["bench", "detect", str(folder)])
+        assert result.exit_code == 2
+        assert said in result.stderr
+        assert "backaudit zoo train" in result.stderr
 
 
 def test_quiet_leaves_the_tables_alone(call: Call) -> None:
@@ -213,9 +215,11 @@ def test_ctrl_c_keeps_what_is_finished(
 
     kept = {"ban": Sees, "mm-bd": Agrees, "ibd-psc": Calibrates}
     with monkeypatch.context() as patch:
-        for module in (trial, methods, bench):
+        for module in (trials, methods, bench_detect):
             patch.setattr(module, "DETECTORS", {**kept, "mm-bd": Stops})
-        assert call().exit_code == 130
+        stopped = call()
+    assert stopped.exit_code == 130
+    assert "the results that were finished are kept, and the same command" in stopped.stderr
     assert stored() == ["badnets-took.ban.seed0.json"]
     assert call().exit_code == 0
     assert len(stored()) == 9

@@ -207,31 +207,6 @@ def test_threads(call: Call) -> None:
         torch.set_num_threads(before)
 
 
-def test_the_calibration_is_saved_with_the_models_digest(call: Call, tmp_path: Path) -> None:
-    result = call("--save-calibration", "c.json", "--quiet")
-    assert result.exit_code == 0
-    record = json.loads((tmp_path / "c.json").read_text())
-    assert record["schema_version"] == "1"
-    assert record["sha256"] == "3f2a9c01d4e5b6f7" * 4
-    assert record["rule"] == {"id": "BA201", "name": "ibd-psc"}
-    assert record["calibration"]["k"] == 4
-
-
-def test_a_calibration_that_could_not_be_made_is_said(
-    call: Call, fakes: dict[str, Any], tmp_path: Path
-) -> None:
-    @dataclass(frozen=True)
-    class Misfit(DoesNotFit):
-        """Does not fit."""
-
-        rule = fakes["ibd-psc"].rule
-
-    fakes["ibd-psc"] = Misfit
-    result = call("--save-calibration", "c.json", "--quiet")
-    assert "c.json is not written" in result.stderr
-    assert not (tmp_path / "c.json").exists()
-
-
 def test_ctrl_c_leaves_one_line_and_no_file(
     call: Call, fakes: dict[str, Any], tmp_path: Path
 ) -> None:

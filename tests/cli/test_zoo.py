@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from backaudit.bench import training_run
-from backaudit.bench.presets import PRESETS
-from backaudit.bench.recipe import Recipe
+from backaudit.bench.zoo import training_run
+from backaudit.bench.zoo.presets import PRESETS
+from backaudit.bench.zoo.recipe import Recipe
 from backaudit.cli.app import app
 from backaudit.cli.zoo_options import Preset
 from tests.bench.zoos import badnets, card, recipe, write
@@ -41,7 +41,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         class_names = tuple(map(str, range(12)))
 
     monkeypatch.setattr(training_run, "write_model", write_card)
-    monkeypatch.setattr("backaudit.bench.datasets.generated_signs", lambda *_: Drawn())
+    monkeypatch.setattr("backaudit.bench.data.datasets.generated_signs", lambda *_: Drawn())
     return names
 
 
@@ -141,6 +141,8 @@ def test_an_interruption_leaves_a_manifest_of_what_is_there(call: Call) -> None:
     Path("recipes.json").write_text(json.dumps([each.record() for each in recipes]))
     result = call("train", "recipes.json")
     assert result.exit_code == 130
+    assert "the models that were finished are kept, and the same command goes on" in result.stderr
+    assert "verdict" not in result.stderr
     assert len(json.loads(Path("zoo/recipes/manifest.json").read_text())["models"]) == 1
 
 
@@ -149,7 +151,8 @@ def test_an_interruption_leaves_a_manifest_of_what_is_there(call: Call) -> None:
     [
         ([], "give a file or folder, or --preset"),
         (["recipes.json", "--preset", "smoke"], "not both"),
-        (["missing.json"], "missing.json cannot be read"),
+        (["missing.json"], "there is no file missing.json: give a JSON list of recipes"),
+        (["."], ". is a folder: give a JSON list of recipes, the manifest.json"),
         (["recipes.json", "--only", "x*"], "none of the 4 recipes has such a name"),
         (["recipes.json", "--shard", "0/2"], "--shard 0/2: give I/N"),
         (["recipes.json", "--shard", "half"], "--shard half: give I/N"),
@@ -191,8 +194,17 @@ def test_what_a_list_would_make_is_listed(call: Call) -> None:
     assert len(rows(call("list", "--preset", "smoke"))) == len(PRESETS["smoke"]())
 
 
-@pytest.mark.parametrize("arguments", [[], ["."], ["missing"], ["recipes.json", "--preset", "cpu"]])
-def test_what_is_no_zoo_is_not_listed(call: Call, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give a file or folder, or --preset"),
+        (["."], ". holds no models; make some with `backaudit zoo train`"),
+        (["./nothing"], "there is no file or folder nothing: give the folder of a zoo"),
+        (["recipes.json", "--preset", "cpu"], "not both"),
+    ],
+)
+def test_what_is_no_zoo_is_not_listed(call: Call, arguments: list[str], message: str) -> None:
     result = call("list", *arguments)
     assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
     assert result.stdout == ""

@@ -11,8 +11,6 @@ from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import NotApplicableError
 from backaudit.core.suspect import Suspect
 from backaudit.detectors import IBDPSC
-from backaudit.detectors.ibd_psc import conformal_threshold, psc_scores
-from backaudit.nets.layers import norm_layers
 from tests.conftest import ToyWorld
 from tests.toy import clean_set, evidence, suspect_of, toy_network
 
@@ -48,10 +46,6 @@ def published_scores(suspect: Suspect, images: Tensor, depths: range, scale: flo
     return torch.stack(probabilities).mean(0)[torch.arange(len(images)), own]
 
 
-def deepest_first(suspect: Suspect) -> list[nn.Module]:
-    return list(norm_layers(suspect.network).values())[::-1]
-
-
 def folded(suspect: Suspect) -> Suspect:
     """The same network with each batch norm folded into the convolution before it."""
     network = deepcopy(suspect.network)
@@ -61,16 +55,6 @@ def folded(suspect: Suspect) -> Suspect:
         network[index] = fuse_conv_bn_eval(conv, norm)  # type: ignore[arg-type]
         network[index + 1] = nn.Identity()
     return replace(suspect, network=network.requires_grad_(False))
-
-
-@pytest.mark.parametrize("depths", [range(1, 2), range(2, 4), range(1, 4)])
-def test_scores_are_those_of_the_published_formula(toy_world: ToyWorld, depths: range) -> None:
-    for suspect in (toy_world.benign, toy_world.backdoored):
-        images = toy_world.clean.images
-        scores = psc_scores(suspect, images, deepest_first(suspect), depths, 1.5)
-        expected = published_scores(suspect, images, depths, 1.5)
-        assert float(expected.std()) > 0.01
-        assert torch.allclose(scores.float(), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +103,7 @@ def test_held_out_images_are_flagged_above_the_threshold(toy_world: ToyWorld) ->
 
 
 def test_it_is_no_evidence_about_the_network(toy_world: ToyWorld) -> None:
-    reading = evidence(replace(BREAKING, threshold=0.0), toy_world.backdoored, toy_world.clean)
+    reading = evidence(replace(BREAKING, threshold=-1.0), toy_world.backdoored, toy_world.clean)
     assert reading.score == 1
     assert (reading.fires, reading.threshold) == (False, None)
 
@@ -181,25 +165,3 @@ def test_nothing_to_amplify_does_not_apply() -> None:
     bare = suspect_of(toy_network(norm=lambda _: nn.Identity(), bias=False))
     with pytest.raises(NotApplicableError, match="no convolution with a bias"):
         evidence(BREAKING, bare, clean_set())
-
-
-@pytest.mark.parametrize(
-    ("count", "rate", "rank"),
-    [
-        *[(18, 0.05, None), (19, 0.05, 19), (20, 0.05, 20), (39, 0.05, 38), (0, 0.05, None)],
-        *[(98, 0.01, None), (99, 0.01, 99), (100, 0.01, 100), (199, 0.01, 198)],
-    ],
-)
-def test_conformal_threshold_by_hand(count: int, rate: float, rank: int | None) -> None:
-    scores = torch.randperm(count, generator=torch.Generator().manual_seed(1)).double() + 1
-    assert conformal_threshold(scores, rate) == rank
-
-
-def test_a_conformal_threshold_flags_no_more_than_it_promises() -> None:
-    generator = torch.Generator().manual_seed(0)
-    flagged = 0
-    for _ in range(400):
-        scores = torch.rand(60, generator=generator, dtype=torch.float64)
-        threshold = conformal_threshold(scores[:59], 0.05)
-        flagged += threshold is not None and float(scores[59]) > threshold
-    assert flagged / 400 == pytest.approx(0.05, abs=0.03)

@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
+from backaudit.core.errors import CheckpointError
 from backaudit.nets.normalised import (
     LogProbabilities,
     Normalised,
     are_probabilities,
     with_logits,
+    without_ends,
 )
 
 IMAGES = torch.rand(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -88,19 +90,19 @@ def test_state_dict_is_the_suspects_own() -> None:
 
 def test_logits_are_left_alone() -> None:
     network = classifier()
-    assert with_logits(network, IMAGES) == (network, None)
+    assert with_logits(network, IMAGES) == (network, None, ())
 
 
 def test_last_softmax_layer_is_left_out() -> None:
     logits = classifier()(IMAGES)
-    network, undone = with_logits(classifier(nn.Softmax(-1)), IMAGES)
+    network, undone, _ = with_logits(classifier(nn.Softmax(-1)), IMAGES)
     assert torch.equal(network(IMAGES), logits)
     assert undone == "The network ends in a softmax, which was left out."
 
 
 def test_nested_softmax_layer_is_found() -> None:
     logits = classifier()(IMAGES)
-    network, undone = with_logits(classifier(nn.Sequential(nn.Softmax(-1))), IMAGES)
+    network, undone, _ = with_logits(classifier(nn.Sequential(nn.Softmax(-1))), IMAGES)
     assert torch.equal(network(IMAGES), logits)
     assert undone is not None
 
@@ -109,7 +111,7 @@ def test_nested_softmax_layer_is_found() -> None:
 def test_where_no_layer_can_be_left_out_the_logarithm_is_taken(kind: type[nn.Module]) -> None:
     probabilities = kind().eval()
     before = probabilities(IMAGES)
-    network, undone = with_logits(probabilities, IMAGES)
+    network, undone, _ = with_logits(probabilities, IMAGES)
     assert isinstance(network, LogProbabilities)
     assert torch.allclose(network(IMAGES).softmax(1), before, atol=1e-6)
     assert torch.equal(probabilities(IMAGES), before)
@@ -119,21 +121,21 @@ def test_where_no_layer_can_be_left_out_the_logarithm_is_taken(kind: type[nn.Mod
 
 def test_log_softmax_layer_is_left_out() -> None:
     logits = classifier()(IMAGES)
-    network, undone = with_logits(classifier(nn.LogSoftmax(-1)), IMAGES)
+    network, undone, _ = with_logits(classifier(nn.LogSoftmax(-1)), IMAGES)
     assert torch.equal(network(IMAGES), logits)
     assert undone == "The network ends in a log-softmax, which was left out."
 
 
 def test_two_ends_are_left_out() -> None:
     logits = classifier()(IMAGES)
-    network, undone = with_logits(classifier(nn.Softmax(-1), nn.Softmax(-1)), IMAGES)
+    network, undone, _ = with_logits(classifier(nn.Softmax(-1), nn.Softmax(-1)), IMAGES)
     assert torch.equal(network(IMAGES), logits)
     assert undone == "The network ends in a softmax and a softmax, which was left out."
 
 
 def test_sigmoid_layer_is_left_out() -> None:
     logits = classifier()(IMAGES)
-    network, undone = with_logits(classifier(nn.Sigmoid()), IMAGES)
+    network, undone, _ = with_logits(classifier(nn.Sigmoid()), IMAGES)
     assert torch.equal(network(IMAGES), logits)
     assert undone == "The network ends in a sigmoid, which was left out."
 
@@ -145,7 +147,7 @@ def test_functions_that_cannot_be_left_out_are_said(
     end: Callable[[Tensor, int], Tensor], said: str
 ) -> None:
     network = Ending(end)
-    same, told = with_logits(network, IMAGES)
+    same, told, _ = with_logits(network, IMAGES)
     assert same is network
     assert said in str(told)
 
@@ -153,7 +155,7 @@ def test_functions_that_cannot_be_left_out_are_said(
 @pytest.mark.parametrize("end", [torch.softmax, torch.log_softmax, nn.functional.softmax])
 def test_function_at_the_end_of_a_graph_is_cut_out(end: Callable[[Tensor, int], Tensor]) -> None:
     graph = fx.symbolic_trace(Ending(end)).eval()
-    network, undone = with_logits(nn.Sequential(graph), IMAGES)
+    network, undone, _ = with_logits(nn.Sequential(graph), IMAGES)
     assert torch.allclose(end(network(IMAGES), 1), Ending(end)(IMAGES), atol=1e-6)
     assert not any(node.name.endswith("softmax") for node in graph.graph.nodes)
     assert "was left out" in str(undone)
@@ -162,7 +164,7 @@ def test_function_at_the_end_of_a_graph_is_cut_out(end: Callable[[Tensor, int], 
 def test_softmax_in_a_graph_that_is_not_its_end_is_kept() -> None:
     graph = fx.symbolic_trace(Gated()).eval()
     before = graph(IMAGES)
-    network, undone = with_logits(graph, IMAGES)
+    network, undone, _ = with_logits(graph, IMAGES)
     assert undone is None
     assert torch.equal(network(IMAGES), before)
 
@@ -177,3 +179,29 @@ def test_what_are_probabilities() -> None:
     assert not are_probabilities(torch.tensor([[0.2, 0.9]]))
     assert not are_probabilities(torch.tensor([[-0.5, 1.5]]))
     assert not are_probabilities(torch.tensor([[0.2, 0.8], [0.5, 0.6]]))
+
+
+@pytest.mark.parametrize(
+    ("made", "ends"),
+    [
+        (lambda: classifier(nn.Softmax(-1), nn.Softmax(-1)), ("softmax", "softmax")),
+        (lambda: classifier(nn.LogSoftmax(-1)), ("log_softmax",)),
+        (lambda: classifier(nn.Sigmoid()), ("sigmoid",)),
+        (lambda: nn.Sequential(fx.symbolic_trace(Ending(torch.softmax))), ("softmax",)),
+        (lambda: Ending(torch.softmax), ("logarithm",)),
+        (classifier, ()),
+    ],
+)
+def test_ends_are_undone_again_whatever_the_images_are(
+    made: Callable[[], nn.Module], ends: tuple[str, ...]
+) -> None:
+    first = with_logits(made().eval(), IMAGES)
+    assert first.ends == ends
+    again = without_ends(made().eval(), torch.zeros(1, 3, 4, 4), first.ends)
+    assert torch.equal(again(IMAGES), first.network(IMAGES))
+
+
+@pytest.mark.parametrize("ends", [("softmax",), ("sigmoid", "softmax"), ("whatever",)])
+def test_an_end_that_is_not_there_is_no_end(ends: tuple[str, ...]) -> None:
+    with pytest.raises(CheckpointError, match="does not end in"):
+        without_ends(classifier(), IMAGES, ends)

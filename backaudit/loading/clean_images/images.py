@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from backaudit.core.errors import CleanSetError
 from backaudit.loading.clean_images.arrays import find_in_archive
-from backaudit.loading.clean_images.folders import find_in_folder
 from backaudit.loading.clean_images.found import Found, counted
 
 FEWEST = 20
@@ -84,7 +82,6 @@ def read_images(
     with warnings.catch_warnings():
         # Damaged metadata and large pictures: reading has limits of its own, which raise.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         images, conversions = found.decode(chosen)
     distinct = len({image.numpy().tobytes() for image in images})
     _require_enough(distinct, source, "different image")
@@ -115,6 +112,9 @@ def class_balanced(labels: Sequence[object] | None, count: int, limit: int | Non
 
 def _find(source: Path, shorter_side: int) -> Found:
     if source.is_dir():
+        # Only here: arrays are read without a decoder of pictures.
+        from backaudit.loading.clean_images.folders import find_in_folder
+
         return find_in_folder(source, shorter_side)
     if not source.exists():
         raise CleanSetError(f"{source} does not exist. {LAYOUTS}")

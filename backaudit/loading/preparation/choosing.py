@@ -116,6 +116,7 @@ def _filled_in(recognised: Recognised, path: Path, raw: RawImages, stated: State
     return replace(
         recognised,
         network=filled.network,
+        filling=filled.filling,
         input_size=filled.filling.size,
         assumptions=(*recognised.assumptions, filled.how),
     )
@@ -124,10 +125,8 @@ def _filled_in(recognised: Recognised, path: Path, raw: RawImages, stated: State
 def _prepared(
     recognised: Recognised, raw: RawImages, stated: Stated, device: str | torch.device
 ) -> Chosen:
-    network = recognised.network.to(device).eval().requires_grad_(False)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     preprocessing = choose_preprocessing(
-        network,
+        placed(recognised.network, device),
         recognised.in_channels,
         recognised.input_size,
         raw,
@@ -135,6 +134,16 @@ def _prepared(
         stated,
     )
     return Chosen(recognised, preprocessing)
+
+
+def placed(network: nn.Module, device: str | torch.device) -> nn.Module:
+    """Put a network where it is run, in eval mode and without gradients; it is changed in place.
+
+    Channels come last in memory, which convolutions are faster at.
+    """
+    network.to(device).eval().requires_grad_(False)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def further_rivals(recognised: Recognised) -> Iterator[Recognised]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from backaudit.nets.chains.filling import Filling
 from backaudit.nets.chains.reading import Chain
 
 
@@ -23,6 +24,7 @@ class Recognised:
         metadata: of the checkpoint, with what was found among its tensors.
         rivals: other networks that the same tensors fit.
         chain: the layers of a plain chain, of which ``network`` is only the most usual filling.
+        filling: how that chain was filled in; None before it was, and for other networks.
         state: the tensors of that chain.
         unbuilt: names of further networks of timm that the same tensors fit.
     """
@@ -37,6 +39,7 @@ class Recognised:
     metadata: Mapping[str, object] = field(default_factory=dict)
     rivals: tuple["Recognised", ...] = ()
     chain: Chain | None = None
+    filling: Filling | None = None
     state: Mapping[str, Tensor] = field(default_factory=dict)
     unbuilt: tuple[str, ...] = ()
 

@@ -1,0 +1,1 @@
+"""`bench detect`: detectors on models, the tables of them, and their calibration."""

@@ -1,0 +1,116 @@
+"""Thresholds from benign models: ``python -m backaudit.bench.detection.calibration``.
+
+Its arguments are ``ZOO OUT NAME=DATA.npz ...``. Every benign model of the folder ZOO is scanned as
+a user would scan it. The threshold of a detector is far enough above all their scores that another
+benign model should stay below it. OUT receives ``calibration.json``, which ships inside the
+package, and ``benign-models.json``, what it rests on.
+"""
+
+import json
+import logging
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backaudit.audit import scan
+from backaudit.bench.data.datasets import Dataset, from_npz, generated_signs
+from backaudit.bench.trials.auditor import CleanSample, hand_over
+from backaudit.bench.zoo.manifest import read_cards
+from backaudit.core.evidence import Evidence
+from backaudit.core.rates import wilson
+from backaudit.detectors import BAN, MMBD, TargetedNoise
+from backaudit.detectors.interface import Detector
+
+log = logging.getLogger(__name__)
+
+CLEAN_IMAGES = 200
+
+
+def benign_scores(
+    zoo: Path, datasets: Mapping[str, Dataset], detectors: Sequence[Detector]
+) -> list[dict[str, Any]]:
+    """Scan every benign model of ``zoo``; one record a model: recipe, accuracy and scores.
+
+    Args:
+        zoo: folder of checkpoints with their cards.
+        datasets: the data sets of the recipes, by name.
+        detectors: what to scan with.
+    """
+    records = []
+    for card in read_cards(zoo):
+        recipe = card["recipe"]
+        if recipe["attack"] is not None or recipe["dataset"] not in datasets:
+            continue
+        scores = _scores(zoo / card["file"], datasets[recipe["dataset"]], detectors)
+        log.info("%s %s", recipe["name"], scores)
+        accuracy = card["clean_accuracy"]
+        records.append({"recipe": recipe, "clean_accuracy": accuracy, "scores": scores})
+    return records
+
+
+def thresholds(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Choose each detector's thresholds from its benign scores, and count its false alarms.
+
+    The false alarms are counted leaving one out: each model against the threshold that the others
+    would have set.
+    """
+    names = sorted(records[0]["scores"])
+    return {name: _calibrated([record["scores"][name] for record in records]) for name in names}
+
+
+def _calibrated(scores: Sequence[float]) -> dict[str, Any]:
+    chosen = limits(scores)
+    left_out = [[*scores[:index], *scores[index + 1 :]] for index in range(len(scores))]
+    alarms = sum(
+        score >= limits(rest)["threshold"] for score, rest in zip(scores, left_out, strict=True)
+    )
+    low, high = wilson(alarms / len(scores), len(scores))
+    return {
+        **chosen,
+        "benign_scores": [round(score, 4) for score in sorted(scores)],
+        "provenance": (
+            f"from {len(scores)} benign models; leaving one out, {alarms} of them would be a false "
+            f"alarm (95% interval {low:.0%} to {high:.0%}), by a rule chosen on the same models."
+        ),
+    }
+
+
+def limits(scores: Sequence[float]) -> dict[str, float]:
+    """Scores from which a detector leans, fires and may decide alone, from benign ``scores``.
+
+    They lie 2, 4 and 6 standard deviations above the mean, the last two in any case 5 % and 50 %
+    above the highest. A lone reading must be rarer than one that another supports.
+    """
+    mean, deviation, highest = statistics.mean(scores), statistics.stdev(scores), max(scores)
+    return {
+        "lean": round(mean + 2 * deviation, 3),
+        "threshold": round(max(mean + 4 * deviation, 1.05 * highest), 3),
+        "strong": round(max(mean + 6 * deviation, 1.5 * highest), 3),
+    }
+
+
+def _scores(checkpoint: Path, data: Dataset, detectors: Sequence[Detector]) -> dict[str, float]:
+    """Scores of the detectors that could read the model, with 200 of its test images."""
+    clean = CleanSample(CLEAN_IMAGES).draw(data, seed=0)
+    audit = scan(*hand_over(checkpoint, clean), detectors)
+    return {
+        run.rule.name: run.outcome.score for run in audit.runs if isinstance(run.outcome, Evidence)
+    }
+
+
+def main(zoo: Path, out: Path, named_files: Sequence[str]) -> None:
+    """Scan the benign models of ``zoo`` and write the calibration into the folder ``out``."""
+    files = dict(text.split("=", 1) for text in named_files)
+    datasets = {"signs": generated_signs(train_per_class=1)}
+    datasets |= {name: from_npz(Path(file)) for name, file in files.items()}
+    records = benign_scores(zoo, datasets, (BAN(), MMBD(), TargetedNoise()))
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in (("calibration", thresholds(records)), ("benign-models", records)):
+        (out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

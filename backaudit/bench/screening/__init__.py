@@ -1,0 +1,1 @@
+"""Screeners on models whose truth is known."""

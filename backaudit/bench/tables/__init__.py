@@ -1,0 +1,1 @@
+"""What tables and pictures of results are made of, whatever the method."""

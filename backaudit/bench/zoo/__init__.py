@@ -1,0 +1,1 @@
+"""Recipes into a folder of models whose truth is known."""

@@ -1,0 +1,66 @@
+"""Which screeners run, and how each is set."""
+
+from collections.abc import Sequence
+
+from backaudit.core.errors import SettingError
+from backaudit.core.screening import Calibration
+from backaudit.core.settings import configured, did_you_mean, split_settings
+from backaudit.screeners import SCREENERS
+from backaudit.screeners.interface import Screener
+
+DEFAULT = "ibd-psc"
+
+
+def chosen_screeners(names: str | None, settings: Sequence[str]) -> tuple[Screener, ...]:
+    """Make the named screeners, in the order in which they are named.
+
+    Args:
+        names: comma-separated; None for ``DEFAULT``.
+        settings: ``method.field=value`` texts.
+
+    Raises:
+        SettingError: if a screener or a setting is unknown, or a setting's screener is left out.
+    """
+    chosen = named(names) if names is not None else (DEFAULT,)
+    given = split_settings(settings)
+    for name in (*chosen, *given):
+        if name not in SCREENERS:
+            raise SettingError(f"there is no screener {name!r}. {did_you_mean(name, SCREENERS)}")
+    for name in given:
+        if name not in chosen:
+            raise SettingError(
+                f"--set {name}.... has no effect: {name} does not run; name it in --screeners"
+            )
+    return tuple(configured(SCREENERS[name], name, given.get(name, {})) for name in chosen)
+
+
+def chosen_calibrations(
+    names: str | None, calibrations: Sequence[Calibration]
+) -> tuple[Calibration, ...]:
+    """Take the named calibrations, in the order in which they are named; None for all.
+
+    Raises:
+        SettingError: if there is none of a screener that is named.
+    """
+    if names is None:
+        return tuple(calibrations)
+    held = {calibration.method: calibration for calibration in calibrations}
+    for name in named(names):
+        if name not in held:
+            raise SettingError(
+                f"--screeners {name}: the calibration holds {', '.join(held)} alone. Calibrate "
+                f"again: --clean DIR --calibrate FILE --screeners {names}"
+            )
+    return tuple(held[name] for name in named(names))
+
+
+def named(names: str) -> tuple[str, ...]:
+    """Names separated by commas, each once.
+
+    Raises:
+        SettingError: if there is none.
+    """
+    found = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if not found:
+        raise SettingError(f"--screeners names none; leave it out to run {DEFAULT}")
+    return found

@@ -1,0 +1,1 @@
+"""The firewall: screeners calibrated for one network, at work on single images."""

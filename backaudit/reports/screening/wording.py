@@ -1,0 +1,129 @@
+"""What a screening found, in sentences for a reader who never read the papers."""
+
+from collections.abc import Iterator
+
+from backaudit.core.printable import counted, printable
+from backaudit.core.screening import Calibration
+from backaudit.reports.screening.report import ClassFlags, FlagTest, Screening
+from backaudit.reports.wording import between, class_label, number, percent
+
+# Smaller shares of the flags in one class are nothing to point out.
+CONCENTRATED = 0.5
+EXCESS = 0.01
+
+
+def title(screening: Screening) -> str:
+    """The result in four words."""
+    test = screening.test
+    return f"{test.flagged:,} of {test.images:,} flagged"
+
+
+def headline(screening: Screening) -> str:
+    """The result in one or two sentences."""
+    test = screening.test
+    if not test.flagged:
+        return (
+            f"None of {counted(test.images, 'image')} was flagged. That proves none of them clean."
+        )
+    return (
+        f"{test.flagged:,} of {counted(test.images, 'image')} flagged; "
+        f"{_few(test.expected)} expected if all were clean (p {_probability(test.p_value)})."
+    )
+
+
+def meaning(screening: Screening) -> str:
+    """What the result says about the images together."""
+    test = screening.test
+    if not test.flagged:
+        return ""
+    most = max(screening.per_class, key=lambda each: each.flagged)
+    said = "Clean images could explain that many."
+    if test.p_value < EXCESS:
+        said = "Clean images alone do not explain that many."
+    if most.flagged < CONCENTRATED * test.flagged or test.flagged == 1:
+        return said
+    label = class_label(screening.suspect, most.label)
+    return f"{said} {most.flagged:,} of them are predicted as {label}."
+
+
+def threshold(calibration: Calibration, test: FlagTest) -> str:
+    """Where a threshold comes from, and what it does to clean images."""
+    source = "the method's own"
+    if calibration.threshold_source != "method":
+        rate = percent(calibration.false_flag_rate or 0)
+        source = f"set for at most {rate} of clean images"
+    return (
+        f"threshold {number(calibration.threshold)}, {source}; flags {percent(test.rate)} of clean "
+        f"images ({between(*test.interval)}; {test.basis})"
+    )
+
+
+def collapse(screening: Screening) -> Iterator[str]:
+    """To which class the amplified network sends clean images, for methods that amplify."""
+    for calibration in screening.calibrations:
+        label, share = (calibration.fit.get(f"collapse_{key}") for key in ("class", "share"))
+        if isinstance(label, int):
+            of = f" ({percent(share)} of clean images)" if isinstance(share, float) else ""
+            yield (
+                f"{calibration.method}: amplified, the network answers mostly "
+                f"{class_label(screening.suspect, label)}{of}: a backdoor would lead there, and "
+                "clean images of that class are flagged by mistake more easily."
+            )
+
+
+def inputs(screening: Screening) -> Iterator[str]:
+    """What was screened, and what was not."""
+    counts, (_, height, width) = screening.counts, screening.suspect.image_shape
+    source = printable(screening.source, 120)
+    yield f"{counted(screening.test.images, 'image')} screened, from {source} ({screening.kind})"
+    if counts.resized:
+        yield f"{counts.resized:,} of another size brought to {height}x{width}"
+    if counts.left_out:
+        yield f"{counted(counts.left_out, 'file')} left out: no pictures by their name"
+    if counts.copied:
+        yield f"{counted(counts.copied, 'flagged picture')} copied"
+
+
+def unreadable(screening: Screening, most: int) -> Iterator[str]:
+    """Which inputs could not be read, and why; of many only the first."""
+    counts = screening.counts
+    for path, reason in counts.unreadable_named[:most]:
+        yield f"{printable(path, 80)}: {printable(reason, 120)}"
+    more = counts.unreadable - min(most, len(counts.unreadable_named))
+    if more > 0:
+        yield f"and {more:,} more; `-o jsonl` names all"
+
+
+def speed(screening: Screening) -> str:
+    """How fast it went."""
+    rate = screening.images_per_second
+    told = f", {rate:,.0f} images a second" if rate else ""
+    return f"{counted(screening.test.images, 'image')} in {screening.seconds:.1f} s{told}"
+
+
+def passes(screening: Screening) -> Iterator[str]:
+    """How the forward passes are shared."""
+    for name, how in screening.hows.items():
+        yield f"{name}: {printable(how, 200)}"
+
+
+def short_path(screening: Screening, path: str) -> str:
+    """A path inside the screened folder without that folder, which the report names once."""
+    inside = f"{screening.source.rstrip('/')}/" if screening.kind == "folder" else ""
+    return path.removeprefix(inside)
+
+
+def share(flags: ClassFlags) -> str:
+    """Flags of a predicted class, beside those of clean images."""
+    clean = ""
+    if flags.clean_images:
+        clean = f"; clean images: {flags.clean_flagged:,} of {flags.clean_images:,}"
+    return f"{flags.flagged:,} of {flags.images:,}{clean}"
+
+
+def _few(expected: float) -> str:
+    return f"{expected:,.0f}" if expected >= 10 else f"{expected:.1f}"
+
+
+def _probability(value: float) -> str:
+    return f"= {value:.2g}" if value >= 1e-4 else "< 0.0001"

@@ -1,0 +1,44 @@
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backaudit.bench.detection.calibration import limits, thresholds
+
+ROOT = Path(__file__).parents[3]
+SCORES = [0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def records(scores: list[float]) -> list[dict[str, Any]]:
+    return [{"scores": {"ban": score}} for score in scores]
+
+
+def test_limits_by_hand() -> None:
+    mean, deviation = 0.3, statistics.stdev(SCORES)
+    chosen = limits(SCORES)
+    assert chosen["lean"] == pytest.approx(mean + 2 * deviation, abs=1e-3)
+    assert chosen["threshold"] == pytest.approx(mean + 4 * deviation, abs=1e-3)
+    assert chosen["strong"] == pytest.approx(mean + 6 * deviation, abs=1e-3)
+
+
+def test_limits_stay_above_the_highest_benign_score() -> None:
+    scores = [0.0] * 99 + [1.0]
+    assert limits(scores)["threshold"] == pytest.approx(1.05)
+    assert limits(scores)["strong"] == pytest.approx(1.5)
+
+
+def test_false_alarms_are_counted_leaving_one_out() -> None:
+    alike = thresholds(records(SCORES))["ban"]
+    assert "leaving one out, 0 of them" in alike["provenance"]
+    outlier = thresholds(records([*SCORES, 5.0]))["ban"]
+    assert "leaving one out, 1 of them" in outlier["provenance"]
+    assert outlier["threshold"] > 5.0
+
+
+def test_the_shipped_calibration_follows_from_the_models_it_names() -> None:
+    shipped = json.loads((ROOT / "backaudit/detectors/calibration.json").read_text())
+    models = json.loads((ROOT / "benchmarks/benign-models.json").read_text())
+    assert all(model["recipe"]["attack"] is None for model in models)
+    assert thresholds(models) == shipped

@@ -1,0 +1,41 @@
+import math
+
+import pytest
+
+from backaudit.bench.screening.means import mean_over, student
+
+NARROW = (0.79, 0.81)
+
+
+def test_one_model_has_the_interval_of_its_images() -> None:
+    found = mean_over({"a": [0.7, 0.9]}, lambda value: (value - 0.1, value + 0.05))
+    assert (found.value, found.models) == pytest.approx((0.8, 1))
+    assert found.interval == pytest.approx((0.7, 0.85))
+
+
+def test_several_models_have_students_interval_by_hand() -> None:
+    found = mean_over({"a": [0.7], "b": [0.8], "c": [0.9]}, lambda _: NARROW)
+    half = 4.303 * 0.1 / math.sqrt(3)
+    assert found.value == pytest.approx(0.8)
+    assert found.interval == pytest.approx((0.8 - half, 1.0))
+
+
+def test_models_that_agree_by_chance_are_not_known_better_than_one() -> None:
+    assert mean_over({"a": [0.8], "b": [0.8]}, lambda _: NARROW).interval == NARROW
+
+
+def test_seeds_are_no_models() -> None:
+    seeds = mean_over({"a": [0.2, 0.2, 0.2], "b": [0.8]}, lambda _: NARROW)
+    assert (seeds.value, seeds.models) == pytest.approx((0.5, 2))
+
+
+def test_without_models_nothing_is_known() -> None:
+    found = mean_over({}, lambda _: NARROW)
+    assert math.isnan(found.value)
+    assert found.record()["interval"] is None
+
+
+def test_students_quantiles_are_those_of_the_tables() -> None:
+    published = {1: 12.706, 10: 2.228, 11: 2.201, 20: 2.086, 120: 1.980}
+    for freedom, quantile in published.items():
+        assert student(freedom) == pytest.approx(quantile, abs=0.001)
