@@ -98,7 +98,8 @@ def test_an_abandoned_stream_leaves_no_thread_behind() -> None:
     until = time.monotonic() + SOON
     while threading.active_count() > before and time.monotonic() < until:
         time.sleep(0.02)
-    assert threading.active_count() == before
+    # Threads of earlier tests may have ended meanwhile.
+    assert threading.active_count() <= before
 
 
 def test_an_error_of_the_source_reaches_who_asked() -> None:
