@@ -37,6 +37,31 @@ Force = Annotated[bool, option(OUTPUT, "--force", help="Overwrite existing outpu
 Quiet = Annotated[
     bool, option(OUTPUT, "--quiet", "-q", help="Print the report and errors, nothing else.")
 ]
+Arch = Annotated[
+    str | None,
+    option(MODEL, "--arch", help="Architecture, if it is not recognised by itself."),
+]
+ModelDef = Annotated[
+    str | None,
+    option(
+        MODEL,
+        "--model-def",
+        help="Build the network with FILE.py:FUNCTION. Executes that file: use only your own.",
+        metavar="FILE.py:FUNCTION",
+    ),
+]
+Size = Annotated[
+    str | None,
+    option(MODEL, "--size", help="Image size the model expects: 32 or 224x192 (HxW)."),
+]
+Mean = Annotated[
+    str | None,
+    option(MODEL, "--mean", help="Per-channel mean of pixels in 0..1: 0.485,0.456,0.406."),
+]
+Std = Annotated[
+    str | None,
+    option(MODEL, "--std", help="Per-channel standard deviation: 0.229,0.224,0.225."),
+]
 MaxGib = Annotated[
     float | None,
     option(
@@ -138,31 +163,11 @@ class ScanOptions:
         int,
         option(IMAGES, "--max-images", min=1, help="Use at most this many clean images."),
     ] = 2500
-    arch: Annotated[
-        str | None,
-        option(MODEL, "--arch", help="Architecture, if it is not recognised by itself."),
-    ] = None
-    model_def: Annotated[
-        str | None,
-        option(
-            MODEL,
-            "--model-def",
-            help="Build the network with FILE.py:FUNCTION. Executes that file: use only your own.",
-            metavar="FILE.py:FUNCTION",
-        ),
-    ] = None
-    size: Annotated[
-        str | None,
-        option(MODEL, "--size", help="Image size the model expects: 32 or 224x192 (HxW)."),
-    ] = None
-    mean: Annotated[
-        str | None,
-        option(MODEL, "--mean", help="Per-channel mean of pixels in 0..1: 0.485,0.456,0.406."),
-    ] = None
-    std: Annotated[
-        str | None,
-        option(MODEL, "--std", help="Per-channel standard deviation: 0.229,0.224,0.225."),
-    ] = None
+    arch: Arch = None
+    model_def: ModelDef = None
+    size: Size = None
+    mean: Mean = None
+    std: Std = None
     max_gib: MaxGib = None
     detectors: Annotated[
         str | None,

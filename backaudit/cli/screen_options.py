@@ -10,14 +10,18 @@ import typer
 from backaudit.cli.options import (
     CHECKPOINT,
     EXIT,
-    MODEL,
     OUTPUT,
     RUNNING,
+    Arch,
     Debug,
     Device,
     Force,
     MaxGib,
+    Mean,
+    ModelDef,
     Quiet,
+    Size,
+    Std,
     Threads,
     option,
 )
@@ -125,31 +129,11 @@ class ScreenOptions:
         int,
         option(CALIBRATION, "--max-images", min=1, help="Use at most this many clean images."),
     ] = 2500
-    arch: Annotated[
-        str | None,
-        option(MODEL, "--arch", help="Architecture, if it is not recognised by itself."),
-    ] = None
-    model_def: Annotated[
-        str | None,
-        option(
-            MODEL,
-            "--model-def",
-            help="Build the network with FILE.py:FUNCTION. Executes that file: use only your own.",
-            metavar="FILE.py:FUNCTION",
-        ),
-    ] = None
-    size: Annotated[
-        str | None,
-        option(MODEL, "--size", help="Image size the model expects: 32 or 224x192 (HxW)."),
-    ] = None
-    mean: Annotated[
-        str | None,
-        option(MODEL, "--mean", help="Per-channel mean of pixels in 0..1: 0.485,0.456,0.406."),
-    ] = None
-    std: Annotated[
-        str | None,
-        option(MODEL, "--std", help="Per-channel standard deviation: 0.229,0.224,0.225."),
-    ] = None
+    arch: Arch = None
+    model_def: ModelDef = None
+    size: Size = None
+    mean: Mean = None
+    std: Std = None
     max_gib: MaxGib = None
     screeners: Annotated[
         str | None,
