@@ -118,10 +118,10 @@ def test_too_many_pixels_are_refused_before_decoding(
 ) -> None:
     monkeypatch.setattr(pictures, "PIXEL_LIMIT", 1_000_000)
     Image.new("1", (20_000, 4_000)).save(tmp_path / "image.png")
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match="20000 x 4000 pixels"):
         read(tmp_path / "image.png")
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
 
 
 @pytest.mark.parametrize("kept", [0, 40, 300])
