@@ -94,9 +94,10 @@ class Screened:
     def __init__(
         self, suspect: Suspect, calibrations: Sequence[Calibration], recorder: Recorder
     ) -> None:
-        self.suspect, self.calibrations, self.recorder = suspect, calibrations, recorder
+        self.suspect, self.recorder = suspect, recorder
         self.summary = Summary(calibrations)
-        self.hows = {each.method: FittedScreener.of(suspect, each).how for each in calibrations}
+        self.screeners = [FittedScreener.of(suspect, each) for each in calibrations]
+        self.hows = {each.calibration.method: each.how for each in self.screeners}
         self.highest: Highest[ImageResult] = Highest(HIGHEST)
         self.pictures: Highest[tuple[ImageResult, Tensor]] = Highest(PICTURES)
         self.resized = 0
@@ -106,7 +107,7 @@ class Screened:
     def run(self, batches: Iterable[Batch]) -> None:
         """Screen all images, a batch at a time."""
         start = time.perf_counter()
-        for result in screen(self.suspect, self.calibrations, self._images_of(batches)):
+        for result in screen(self.screeners, self._images_of(batches)):
             pixels = self._next_pixels()
             if all(map(isfinite, result.scores.values())):
                 self._take(result, pixels)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from backaudit.core.errors import SettingError
-from backaudit.core.screening import Calibration
-from backaudit.core.suspect import Suspect
 from backaudit.firewall.screener import FittedScreener
 
 
@@ -50,25 +48,22 @@ class ImageResult:
 
 
 def screen(
-    suspect: Suspect, calibrations: Sequence[Calibration], batches: Iterable[ImageBatch]
+    screeners: Sequence[FittedScreener], batches: Iterable[ImageBatch]
 ) -> Iterator[ImageResult]:
     """Screen images in the order in which they come, a batch at a time.
 
     Args:
-        suspect: the model.
-        calibrations: of that model, at least one, one a method.
+        screeners: of one model, at least one, one a method.
         batches: images; only one batch is held in memory.
 
     Raises:
-        SettingError: if there is no calibration, or two are of one method.
-        CalibrationError: if a calibration's method or settings are unknown.
-        NotApplicableError: if a calibration does not belong to the suspect.
+        SettingError: if there is no screener, or two are of one method.
     """
-    methods = [calibration.method for calibration in calibrations]
+    methods = [screener.calibration.method for screener in screeners]
     if not methods or len(set(methods)) < len(methods):
-        raise SettingError("give one calibration or more, and one of each screener")
-    screeners = [_Ranked.of(suspect, calibration) for calibration in calibrations]
-    return (result for batch in batches for result in _results(screeners, batch))
+        raise SettingError("give one screener or more, and one of each method")
+    ranked = [_Ranked.of(screener) for screener in screeners]
+    return (result for batch in batches for result in _results(ranked, batch))
 
 
 @dataclass(frozen=True)
@@ -84,8 +79,8 @@ class _Ranked:
     clean: Sequence[float]
 
     @classmethod
-    def of(cls, suspect: Suspect, calibration: Calibration) -> "_Ranked":
-        return cls(FittedScreener.of(suspect, calibration), sorted(calibration.clean_scores))
+    def of(cls, screener: FittedScreener) -> "_Ranked":
+        return cls(screener, sorted(screener.calibration.clean_scores))
 
     @property
     def method(self) -> str:

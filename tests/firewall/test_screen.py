@@ -82,7 +82,7 @@ def test_unknown_methods_and_settings_are_refused(
 def test_results_come_in_order_with_every_screeners_score(suspect: Suspect) -> None:
     first, second = calibration(0.9), calibration(0.3, scores=(0.1,) * 4, method="dark")
     batches = [ImageBatch(("a", "b"), lit([0, 102])), ImageBatch(("c",), lit([255]))]
-    a, b, c = screen(suspect, (first, second), batches)
+    a, b, c = screen([FittedScreener.of(suspect, each) for each in (first, second)], batches)
     assert [a.path, b.path, c.path] == ["a", "b", "c"]
     assert [each.flagged_by for each in (a, b, c)] == [(), ("dark",), ("bright", "dark")]
     assert [each.flagged for each in (a, b, c)] == [False, True, True]
@@ -97,8 +97,8 @@ def test_results_come_in_order_with_every_screeners_score(suspect: Suspect) -> N
 def test_one_calibration_a_screener_is_taken(
     suspect: Suspect, calibrations: tuple[Calibration, ...]
 ) -> None:
-    with pytest.raises(SettingError, match="one of each screener"):
-        screen(suspect, calibrations, [])
+    with pytest.raises(SettingError, match="one of each method"):
+        screen([FittedScreener.of(suspect, each) for each in calibrations], [])
 
 
 def test_only_one_batch_is_drawn_at_a_time(suspect: Suspect) -> None:
@@ -109,7 +109,7 @@ def test_only_one_batch_is_drawn_at_a_time(suspect: Suspect) -> None:
             drawn.append(number)
             yield ImageBatch(("a", "b"), lit([1, 2]))
 
-    results = screen(suspect, [calibration()], batches())
+    results = screen([FittedScreener.of(suspect, calibration())], batches())
     assert drawn == []
     for expected in (1, 1, 2, 2, 3, 3):
         next(results)
@@ -133,7 +133,7 @@ def test_a_hundred_thousand_images_take_constant_memory() -> None:
     held: list[int] = []
     tracemalloc.start()
     try:
-        for number, result in enumerate(screen(suspect, [made], batches())):
+        for number, result in enumerate(screen([FittedScreener.of(suspect, made)], batches())):
             summary.add(result)
             if result.flagged:
                 summary.add_unreadable(result.path, "also counted")

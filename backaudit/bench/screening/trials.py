@@ -147,7 +147,7 @@ def _screened(suspect: Suspect, calibration: Calibration, traffic: Traffic) -> S
     said: Said = {"how": screener.how, "triggered": None}
     for kind, shown in kinds.items():
         if shown is not None:
-            results = list(screen(suspect, [calibration], _batches(shown, suspect)))
+            results = list(screen([screener], _batches(shown, suspect)))
             said[kind] = Seen.of(results, shown).record()
             if kind == "clean":
                 said["false_flags"] = asdict(_test(calibration, results))
