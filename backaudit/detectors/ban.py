@@ -14,10 +14,21 @@ from backaudit.core.evidence import Evidence, Rule
 from backaudit.core.suspect import Suspect, as_input, batch_size
 from backaudit.detectors.calibration import calibrated
 from backaudit.detectors.halves import halves
+from backaudit.detectors.shares import (
+    at_damage,
+    damage_done,
+    drawn_from_all,
+    leader,
+    shares_of_others,
+    source_classes,
+)
 from backaudit.nets.decoupling import Decoupling
 from backaudit.nets.features import LinearHead, linear_head
 from backaudit.nets.memory import FORWARD_ONLY, images_at_once
 from backaudit.nets.noise import Climb, Noise, NoisyNetwork, draw_noise, noisy_network, walk
+
+# With fewer, one class draws most mistakes of a benign network too; no such model was measured.
+FEWEST_CLASSES = 4
 
 
 @dataclass(frozen=True)
@@ -28,9 +39,9 @@ class BAN:
     neurons of a backdoor give way first: whatever the image, the prediction goes to the target
     class. In a benign network it scatters, and differs from one search to the next.
 
-    Score: share of clean images of other classes that the noise sends to one class, averaged over
-        restarts (an accidental collapse lands on another class each time) and noise budgets, in
-        [0, 1].
+    Score: how evenly one class draws the mistakes of all other classes, averaged over restarts (an
+        accidental collapse lands on another class each time), where the noise makes about two
+        thirds of predictions wrong; 0 is chance, 1 is every mistake of every class.
     Needs: batch-norm layers; 50 clean images or more, at least 20. Without batch norm the
         noise goes on other normalisation layers, else on convolutions and linear layers, which is
         experimental: it is reported, and held against no threshold.
@@ -48,6 +59,8 @@ class BAN:
     Args:
         restarts: independent searches.
         budgets: noise budgets, rising, relative to each parameter (epsilon).
+        damage: share of wrong predictions at which the score is read, in (0, 1); larger budgets
+            are then left out.
         steps: sign-gradient steps for each budget.
         batch_size: clean images for each search.
         evaluation_images: held-out clean images, at most, that shares are measured on.
@@ -66,7 +79,8 @@ class BAN:
     )
 
     restarts: int = 4
-    budgets: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)
+    budgets: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+    damage: float = 0.65
     steps: int = 6
     batch_size: int = 128
     evaluation_images: int = 256
@@ -91,26 +105,26 @@ class BAN:
         probe = _Probe(noisy, shown, suspect, self._split_head(suspect, fit, generator))
         silence = draw_noise(noisy.shapes, 0.0, [generator], suspect.device)
         baseline = probe.confusions(silence)
-        readings = [
-            torch.cat(parts, dim=1)
-            for parts in zip(*self._search(probe, fit, at_once, generator), strict=True)
-        ]
-        plain = torch.stack([reading[0] for reading in readings])
-        masked = torch.stack([reading[1] for reading in readings])
-        shares = shares_of_others(plain).mean((0, 1))
-        target = int(shares.argmax())
+        parts = list(self._search(probe, fit, at_once, generator))
+        reached = min(map(len, parts))
+        plain, masked = torch.cat([part[:reached] for part in parts], dim=2).unbind(1)
+        budgets = self.budgets[:reached]
+        broken = [at_damage(restart, self.damage) for restart in plain.unbind(1)]
+        drawn = drawn_from_all(torch.stack(broken).mean(0))
+        target = int(drawn.argmax())
         return calibrated(
             self.rule,
-            float(shares[target]),
+            float(drawn[target]),
             target_classes=(target,),
-            experimental=noisy.kind != "batch-norm",
+            experimental=noisy.kind != "batch-norm" or suspect.num_classes < FEWEST_CLASSES,
             measurements={
                 "noise_on": noisy.kind,
-                "per_class": shares.tolist(),
-                "by_budget": _by_budget(self.budgets, plain),
-                "without_noise": _leader(baseline[0]),
+                "per_class": drawn.tolist(),
+                "damage": damage_done(plain).mean(1).tolist(),
+                "by_budget": _by_budget(budgets, plain),
+                "without_noise": leader(baseline[0]),
                 "source_classes": source_classes(plain[-1]),
-                "mask": _mask_gain(self.budgets, masked, baseline[1])
+                "mask": _mask_gain(budgets, masked, baseline[1])
                 if probe.split
                 else "the logits do not come from a linear layer over features",
             },
@@ -134,8 +148,8 @@ class BAN:
 
     def _search(
         self, probe: "_Probe", fit: CleanSet, at_once: int, generator: torch.Generator
-    ) -> Iterator[list[Tensor]]:
-        """Yield, for as many restarts as fit into memory, the confusions at each budget."""
+    ) -> Iterator[Tensor]:
+        """Yield, for as many restarts as fit into memory, confusions (B, 2, R, K, K)."""
         noisy, device = probe.noisy, probe.suspect.device
         size = min(len(fit), self.batch_size, at_once)
         climb = Climb(self.budgets, self.steps, bf16=self.bf16, what="ban: searching noise")
@@ -145,7 +159,17 @@ class BAN:
             chosen = fit.take(torch.cat([fit.balanced(size, draw) for draw in draws]))
             images, labels = as_input(chosen.images, device), chosen.labels.to(device)
             start = draw_noise(noisy.shapes, self.budgets[0], draws, device)
-            yield [probe.confusions(noise) for noise in walk(noisy, images, labels, start, climb)]
+            yield torch.stack(
+                list(self._until_broken(probe, walk(noisy, images, labels, start, climb)))
+            )
+
+    def _until_broken(self, probe: "_Probe", walked: Iterator[Noise]) -> Iterator[Tensor]:
+        """Confusions (2, R, K, K) at each budget, until every restart has done its damage."""
+        for noise in walked:
+            confusions = probe.confusions(noise)
+            yield confusions
+            if bool((damage_done(confusions[0]) >= self.damage).all()):
+                return
 
 
 @dataclass(frozen=True)
@@ -194,47 +218,8 @@ class _Probe:
         return counts / counts.sum(2, keepdim=True).clamp(min=1)
 
 
-def shares_of_others(confusions: Tensor) -> Tensor:
-    """Share (..., K) of images of other classes that go to each class, balanced over true classes.
-
-    Args:
-        confusions: (..., K, K) rows of true classes; a row of zeros is an absent class.
-    """
-    present = confusions.sum(-1) > 0
-    classes = confusions.shape[-1]
-    others = present[..., :, None] & ~torch.eye(classes, dtype=torch.bool)
-    return (confusions * others).sum(-2) / others.sum(-2).clamp(min=1)
-
-
-def source_classes(confusions: Tensor) -> dict[str, Any]:
-    """For each true class, the wrong class it goes to most, pooled over restarts (R, K, K).
-
-    An all-to-all backdoor sends every class to a class of its own: many distinct targets, each with
-    a large share. No threshold is calibrated for it. A class without images has share 0, and is
-    left out of the mean and of the targets.
-    """
-    pooled = confusions.mean(0)
-    present = pooled.sum(1) > 0
-    share, target = pooled.fill_diagonal_(0).max(1)
-    return {
-        "target": target.tolist(),
-        "share": share.tolist(),
-        "mean_share": float(share[present].mean()),
-        "distinct_targets": int(target[share > 0].unique().numel()),
-    }
-
-
-def _leader(confusions: Tensor) -> dict[str, Any]:
-    """Class with the largest share pooled over restarts (R, K, K), and how many restarts agree."""
-    shares = shares_of_others(confusions)
-    pooled = shares.mean(0)
-    leader = int(pooled.argmax())
-    agree = int((shares.argmax(1) == leader).sum())
-    return {"class": leader, "share": float(pooled[leader]), "restarts_that_agree": agree}
-
-
 def _by_budget(budgets: Sequence[float], confusions: Tensor) -> dict[str, dict[str, Any]]:
-    return {str(budget): _leader(part) for budget, part in zip(budgets, confusions, strict=True)}
+    return {str(budget): leader(part) for budget, part in zip(budgets, confusions, strict=True)}
 
 
 def _mask_gain(budgets: Sequence[float], masked: Tensor, baseline: Tensor) -> dict[str, Any]:
@@ -245,7 +230,7 @@ def _mask_gain(budgets: Sequence[float], masked: Tensor, baseline: Tensor) -> di
         for budget, part in zip(budgets, masked, strict=True)
     }
     return {
-        "without_noise": _leader(baseline),
+        "without_noise": leader(baseline),
         "by_budget": _by_budget(budgets, masked),
         "gain": gains,
     }

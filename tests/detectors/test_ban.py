@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from backaudit.core.errors import NotApplicableError
 from backaudit.detectors import BAN, ban
-from backaudit.detectors.ban import shares_of_others, source_classes
 from tests.conftest import ToyWorld
 from tests.toy import (
     CLASSES,
@@ -36,56 +35,15 @@ class WithSpare(nn.Module):
         return logits
 
 
-def test_shares_count_every_other_class_alike() -> None:
-    confusion = torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.6, 0.2], [0.1, 0.0, 0.9]])
-    expected = torch.tensor([(0.2 + 0.1) / 2, (0.5 + 0.0) / 2, (0.0 + 0.2) / 2])
-    assert torch.allclose(shares_of_others(confusion), expected)
-
-
-def test_shares_leave_out_classes_without_images() -> None:
-    confusion = torch.tensor([[0.5, 0.5, 0.0], [0.2, 0.6, 0.2], [0.0, 0.0, 0.0]])
-    assert torch.allclose(shares_of_others(confusion), torch.tensor([0.2, 0.5, 0.1]))
-    only_first = torch.tensor([[0.0, 0.7, 0.3], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    assert torch.allclose(shares_of_others(only_first), torch.tensor([0.0, 0.7, 0.3]))
-
-
-def test_shares_are_taken_for_each_restart_and_budget() -> None:
-    confusions = torch.rand(2, 3, 4, 4)
-    shares = shares_of_others(confusions)
-    assert shares.shape == (2, 3, 4)
-    assert torch.equal(shares[1, 2], shares_of_others(confusions[1, 2]))
-
-
-def test_source_classes_name_the_wrong_class_each_goes_to_most() -> None:
-    first = torch.tensor([[0.2, 0.8, 0.0], [0.0, 0.9, 0.1], [0.0, 0.0, 0.0]])
-    second = torch.tensor([[0.4, 0.2, 0.4], [0.0, 0.7, 0.3], [0.0, 0.0, 0.0]])
-    read = source_classes(torch.stack([first, second]))
-    assert read["target"][:2] == [1, 2]
-    assert read["share"] == pytest.approx([0.5, 0.2, 0.0])
-    assert read["mean_share"] == pytest.approx(0.35)
-    assert read["distinct_targets"] == 2
-
-
-def test_source_classes_of_a_perfect_network_have_no_target() -> None:
-    read = source_classes(torch.eye(4)[None])
-    assert (read["mean_share"], read["distinct_targets"]) == (0.0, 0)
-
-
-def test_it_does_not_see_an_all_to_all_backdoor_but_the_source_classes_hint_at_it() -> None:
-    each_to_the_next = torch.eye(10).roll(1, dims=1)
-    assert torch.allclose(shares_of_others(each_to_the_next), torch.full((10,), 1 / 9))
-    read = source_classes(each_to_the_next[None])
-    assert (read["mean_share"], read["distinct_targets"]) == (1.0, 10)
-
-
 def test_without_noise_the_shares_are_those_of_the_network_itself() -> None:
     clean = prototypes([10] * CLASSES)
     suspect = suspect_of(toy_network(norm=lambda width: nn.GroupNorm(4, width)))
     expected = shares_by_hand(suspect)
     reading = evidence(SILENT, suspect, clean)
-    assert reading.measurements["per_class"] == pytest.approx(expected)
-    assert reading.score == pytest.approx(max(expected))
-    assert reading.target_classes == (expected.index(max(expected)),)
+    leading = reading.measurements["without_noise"]
+    assert leading["share"] == pytest.approx(max(expected))
+    assert leading["class"] == expected.index(max(expected))
+    assert reading.score == max(reading.measurements["per_class"])
 
 
 def test_a_long_tail_of_clean_images_does_not_change_the_shares() -> None:
@@ -94,6 +52,27 @@ def test_a_long_tail_of_clean_images_does_not_change_the_shares() -> None:
     long_tailed = evidence(SILENT, suspect, prototypes([100, 30, 10, 4, 2, 2]))
     assert even.score > 0
     assert long_tailed.measurements["per_class"] == pytest.approx(even.measurements["per_class"])
+
+
+def test_the_search_ends_once_the_network_is_broken(toy_world: ToyWorld) -> None:
+    walked = replace(QUICK, budgets=(0.2, 0.4, 0.6))
+    reached = {
+        damage: len(
+            evidence(
+                replace(walked, damage=damage), toy_world.backdoored, toy_world.clean
+            ).measurements["damage"]
+        )
+        for damage in (0.01, 0.999)
+    }
+    assert reached == {0.01: 1, 0.999: 3}
+
+
+def test_with_few_classes_the_reading_is_held_against_no_threshold() -> None:
+    few = evidence(
+        QUICK, suspect_of(toy_network(classes=3), classes=3), clean_set().take(torch.arange(60))
+    )
+    assert few.experimental
+    assert few.threshold is None
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -107,7 +86,8 @@ def test_the_backdoored_network_stands_out_and_its_target_is_named(
 
 
 def test_the_mask_adds_to_what_noise_shows_on_the_backdoored_network(toy_world: ToyWorld) -> None:
-    measured = evidence(BAN(), toy_world.backdoored, toy_world.clean).measurements
+    thorough = BAN(budgets=(0.1, 0.2, 0.3, 0.4), damage=0.99)
+    measured = evidence(thorough, toy_world.backdoored, toy_world.clean).measurements
     mask = measured["mask"]
     assert mask["by_budget"]["0.4"]["class"] == TARGET
     assert mask["gain"].keys() == mask["by_budget"].keys() == {"0.1", "0.2", "0.3", "0.4"}

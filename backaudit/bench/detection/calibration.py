@@ -56,8 +56,11 @@ def thresholds(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]
     The false alarms are counted leaving one out: each model against the threshold that the others
     would have set.
     """
-    names = sorted(records[0]["scores"])
-    return {name: _calibrated([record["scores"][name] for record in records]) for name in names}
+    names = sorted({name for record in records for name in record["scores"]})
+    return {
+        name: _calibrated([r["scores"][name] for r in records if name in r["scores"]])
+        for name in names
+    }
 
 
 def _calibrated(scores: Sequence[float]) -> dict[str, Any]:

@@ -21,7 +21,6 @@ class _Family:
         options: of the architecture.
         training: how to train.
         train_images: training images; None for all.
-        surrogate_seed: of the benign member that attacks take for their surrogate.
     """
 
     dataset: str
@@ -29,7 +28,6 @@ class _Family:
     options: dict[str, int]
     training: Training
     train_images: int | None = None
-    surrogate_seed: int = 1
 
     def recipe(self, name: str, seed: int, **attack: Any) -> Recipe:
         """A member of the family."""
@@ -59,7 +57,7 @@ class _Family:
             first_seed: seed of the first one.
             patient: those of them that are trained for twice as long.
         """
-        benign = self.recipe("benign", self.surrogate_seed).name
+        benign = self.recipe("benign", 1).name
         longer = replace(self, training=replace(self.training, epochs=2 * self.training.epochs))
         for seed, (name, settings) in enumerate(attacks.items(), start=first_seed):
             attack = name.partition(":")[0]
@@ -136,6 +134,7 @@ def calibration() -> list[Recipe]:
         ("vgg16-bn-cifar", {"width": 8}),
         ("resnet20", {"width": 8}),
         ("wrn", {"depth": 10}),
+        ("resnet10-cifar", {"width": 12}),
     ):
         recipes += _Family("cifar10", network, options, _CIFAR, 15_000).benign(101, 102)
         recipes += _Family("signs", network, options, _SIGNS).benign(101)
@@ -149,12 +148,10 @@ def calibration() -> list[Recipe]:
         "sig": {"poison_rate": 0.08},
         "adap-blend": _ADAP_BLEND,
         "badnets:all-to-all": _ALL_TO_ALL,
-        "lf": {"passes": 10},
-        "trojan": {},
     }
     few = {name: attacks[name] for name in ("badnets", "wanet", "bpp")}
     quick: dict[str, Settings] = {"badnets": {}, "blend": {"poison_rate": 0.1}}
-    residual = _Family("cifar10", "resnet18-cifar", {"width": 8}, _CIFAR, 15_000, 101)
+    residual = _Family("cifar10", "resnet18-cifar", {"width": 8}, _CIFAR, 15_000)
     plain = _Family("cifar10", "vgg16-bn-cifar", {"width": 8}, _CIFAR, 15_000)
     early = _Family("cifar10", "preactresnet18", {"width": 8}, _CIFAR, 15_000)
     small = _Family("cifar10", "resnet20", {"width": 8}, _CIFAR, 15_000)
