@@ -22,7 +22,7 @@ def run(options: BenchScreenOptions) -> ExitCode:
     if rate is not None and not 0 < rate < 1:
         raise SettingError(f"--false-flag-rate {rate:g}: give a rate between 0 and 1, as 0.01")
     names = ",".join(SCREENERS) if options.screeners is None else options.screeners
-    screeners = chosen_screeners(names, options.settings or ())
+    screeners = chosen_screeners(names, options.settings or (), options.false_flag_rate)
     bench = Bench.of(options)
     load_options = bench.load_options()
     plan = Plan(screeners, bench.sample, options.test_images, rate)

@@ -61,7 +61,7 @@ def check_calibrating(options: ScreenOptions) -> tuple[Screener, ...]:
             "--calibrate wrote)"
         )
     if options.calibration is None:
-        return chosen_screeners(options.screeners, options.settings or ())
+        return chosen_screeners(options.screeners, options.settings or (), options.false_flag_rate)
     useless = {
         "--clean": options.clean,
         "--calibrate": options.calibrate,

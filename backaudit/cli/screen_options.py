@@ -112,7 +112,8 @@ class ScreenOptions:
             CALIBRATION,
             "--false-flag-rate",
             help="Set thresholds so that at most this share of clean images is flagged. 0.01 takes "
-            "200 clean images, since half of them are held out; 0.001 takes 2000.",
+            "200 clean images, since half of them are held out; 0.001 takes 2000. ibd-psc then "
+            "scores by its margin, which does not saturate.",
             metavar="RATE",
             show_default="the method's own threshold",
         ),

@@ -1,6 +1,6 @@
 """Which screeners run, and how each is set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from backaudit.core.errors import SettingError
 from backaudit.core.screening import Calibration
@@ -9,14 +9,19 @@ from backaudit.screeners import SCREENERS
 from backaudit.screeners.interface import Screener
 
 DEFAULT = "ibd-psc"
+# The published score reaches 1 on clean images too: no threshold then keeps to a rate and flags.
+AT_A_RATE = {"ibd-psc": {"score": "margin", "threshold": "none"}}
 
 
-def chosen_screeners(names: str | None, settings: Sequence[str]) -> tuple[Screener, ...]:
+def chosen_screeners(
+    names: str | None, settings: Sequence[str], false_flag_rate: float | None = None
+) -> tuple[Screener, ...]:
     """Make the named screeners, in the order in which they are named.
 
     Args:
         names: comma-separated; None for ``DEFAULT``.
         settings: ``method.field=value`` texts.
+        false_flag_rate: that thresholds are to keep to; None for the methods' own.
 
     Raises:
         SettingError: if a screener or a setting is unknown, or a setting's screener is left out.
@@ -31,7 +36,16 @@ def chosen_screeners(names: str | None, settings: Sequence[str]) -> tuple[Screen
             raise SettingError(
                 f"--set {name}.... has no effect: {name} does not run; name it in --screeners"
             )
-    return tuple(configured(SCREENERS[name], name, given.get(name, {})) for name in chosen)
+    usual = AT_A_RATE if false_flag_rate is not None else {}
+    return tuple(
+        configured(SCREENERS[name], name, _completed(given.get(name, {}), usual.get(name, {})))
+        for name in chosen
+    )
+
+
+def _completed(given: Mapping[str, str], usual: Mapping[str, str]) -> Mapping[str, str]:
+    """What the user sets, and the usual values unless one of them is among it."""
+    return given if given.keys() & usual.keys() else {**usual, **given}
 
 
 def chosen_calibrations(
