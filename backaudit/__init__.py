@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         CalibrationError,
         CheckpointError,
         CleanSetError,
+        DivergedError,
         InputError,
         NotApplicableError,
         OutputError,
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
         UnsafeFileError,
     )
     from backaudit.core.evidence import Evidence, Failed, FileFinding, NotApplicable, Rule, Run
+    from backaudit.core.measured import Measured
+    from backaudit.core.purification import Purification
     from backaudit.core.screening import Calibration, Screened
     from backaudit.core.suspect import Prepared, Preprocessing, Suspect
     from backaudit.core.verdict import Audit, Judgement, Verdict, judge
@@ -42,12 +45,18 @@ if TYPE_CHECKING:
     from backaudit.loading.inspection.inspection import Inspection, inspect
     from backaudit.loading.load import LoadOptions, load
     from backaudit.loading.prepared import load_prepared, prepared_of
+    from backaudit.purification.purify import purify
+    from backaudit.purification.terms import PurifyTerms
+    from backaudit.purification.triggered import read_triggered
+    from backaudit.purifiers import PURIFIERS
+    from backaudit.purifiers.interface import Purifier
     from backaudit.reports.formats import RENDERERS
     from backaudit.reports.report import Report
     from backaudit.screeners import SCREENERS
 
 __all__ = [
     "DETECTORS",
+    "PURIFIERS",
     "RENDERERS",
     "SCREENERS",
     "Audit",
@@ -59,6 +68,7 @@ __all__ = [
     "CleanSet",
     "CleanSetError",
     "Detector",
+    "DivergedError",
     "Evidence",
     "Failed",
     "FileFinding",
@@ -71,11 +81,15 @@ __all__ = [
     "Judgement",
     "Limits",
     "LoadOptions",
+    "Measured",
     "NotApplicable",
     "NotApplicableError",
     "OutputError",
     "Prepared",
     "Preprocessing",
+    "Purification",
+    "Purifier",
+    "PurifyTerms",
     "Report",
     "Rule",
     "Run",
@@ -94,7 +108,9 @@ __all__ = [
     "load",
     "load_prepared",
     "prepared_of",
+    "purify",
     "read_calibrations",
+    "read_triggered",
     "render_calibrations",
     "scan",
     "screen",
@@ -108,6 +124,7 @@ _HOMES = {
         "CalibrationError",
         "CheckpointError",
         "CleanSetError",
+        "DivergedError",
         "InputError",
         "NotApplicableError",
         "OutputError",
@@ -123,6 +140,8 @@ _HOMES = {
         "Rule",
         "Run",
     ),
+    "backaudit.core.measured": ("Measured",),
+    "backaudit.core.purification": ("Purification",),
     "backaudit.core.screening": ("Calibration", "Screened"),
     "backaudit.core.suspect": ("Prepared", "Preprocessing", "Suspect"),
     "backaudit.core.verdict": ("Audit", "Judgement", "Verdict", "judge"),
@@ -143,6 +162,11 @@ _HOMES = {
     "backaudit.loading.inspection.inspection": ("Inspection", "inspect"),
     "backaudit.loading.load": ("LoadOptions", "load"),
     "backaudit.loading.prepared": ("load_prepared", "prepared_of"),
+    "backaudit.purification.purify": ("purify",),
+    "backaudit.purification.terms": ("PurifyTerms",),
+    "backaudit.purification.triggered": ("read_triggered",),
+    "backaudit.purifiers": ("PURIFIERS",),
+    "backaudit.purifiers.interface": ("Purifier",),
     "backaudit.reports.formats": ("RENDERERS",),
     "backaudit.reports.report": ("Report",),
     "backaudit.screeners": ("SCREENERS",),

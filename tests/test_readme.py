@@ -25,11 +25,13 @@ def test_every_option_it_names_exists() -> None:
     commands = (
         "scan",
         "screen",
+        "purify",
         "inspect",
         "zoo train",
         "zoo list",
         "bench detect",
         "bench screen",
+        "bench purify",
     )
     help_text = "".join(runner.invoke(app, [*name.split(), "--help"]).output for name in commands)
     named = set(re.findall(r"`(--[a-z-]+)", README))

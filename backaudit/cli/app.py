@@ -9,10 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from backaudit.cli.bench_options import BenchDetectOptions, BenchScreenOptions
+from backaudit.cli.bench_options import (
+    BenchDetectOptions,
+    BenchPurifyOptions,
+    BenchScreenOptions,
+)
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.messages import logged_to_standard_error, say
 from backaudit.cli.options import DoctorOptions, InspectOptions, RulesOptions, ScanOptions
+from backaudit.cli.purify.options import PurifyOptions
 from backaudit.cli.screen_options import ScreenOptions
 from backaudit.cli.zoo_options import ZooListOptions, ZooTrainOptions
 from backaudit.core.errors import BackauditError, OutputError, SettingError
@@ -22,6 +27,7 @@ log = logging.getLogger(__name__)
 
 NO_VERDICT = "there is no verdict and no half-written file"
 MODELS_KEPT = "the models that were finished are kept, and the same command goes on with the rest"
+RESUMES = "nothing is half-written, and the same command with --resume goes on"
 LINES_HOLD = "no file is half-written, and the lines that went out already hold"
 RESULTS_KEPT = "the results that were finished are kept, and the same command goes on with the rest"
 
@@ -60,6 +66,8 @@ def _backaudit(
       backaudit scan model.pt --clean ./samples
 
       backaudit screen model.pt ./incoming --clean ./samples
+
+      backaudit purify model.pt --clean ./samples --output repaired.pt
 
     Nothing in a checkpoint is executed. No model is ever called safe.
     """
@@ -151,6 +159,7 @@ def _out_of_memory(error: Exception) -> bool:
 
 app.command("scan")(_command(ScanOptions, "scan"))
 app.command("screen")(_command(ScreenOptions, "screen", interrupted=LINES_HOLD))
+app.command("purify")(_command(PurifyOptions, "purify.run", interrupted=RESUMES))
 app.command("inspect")(_command(InspectOptions, "inspect"))
 app.command("rules")(_command(RulesOptions, "rules"))
 app.command("doctor")(_command(DoctorOptions, "doctor"))
@@ -163,4 +172,5 @@ app.add_typer(zoo, name="zoo")
 bench = typer.Typer(no_args_is_help=True, help="Measure the methods on a zoo.")
 bench.command("detect")(_command(BenchDetectOptions, "bench_detect", interrupted=RESULTS_KEPT))
 bench.command("screen")(_command(BenchScreenOptions, "bench_screen", interrupted=RESULTS_KEPT))
+bench.command("purify")(_command(BenchPurifyOptions, "bench_purify", interrupted=RESULTS_KEPT))
 app.add_typer(bench, name="bench")

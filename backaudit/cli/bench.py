@@ -19,6 +19,7 @@ from backaudit.cli.device import choose_device
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.messages import say, standard_error
 from backaudit.cli.outputs import print_page
+from backaudit.cli.patterns import matches
 from backaudit.cli.progress import progress_shown
 from backaudit.cli.sharding import shard
 from backaudit.core.errors import OutputError, SettingError
@@ -67,7 +68,7 @@ class Bench:
         sample = CleanSample(options.images, not options.unlabelled, options.imbalanced)
         # Trials draw from the test part alone.
         datasets = Datasets(data_files(options.data or ()), signs_per_class=1)
-        cards, left_out = _models(options.zoo, datasets)
+        cards, left_out = _models(options.zoo, datasets, options.only or ())
         folder = options.output or options.zoo / "results"
         _make(folder)
         return Bench(options, datasets, sample, seeds, cards, left_out, folder)
@@ -166,9 +167,19 @@ def _seeds(text: str) -> tuple[int, ...]:
     return seeds
 
 
-def _models(zoo: Path, datasets: Datasets) -> tuple[tuple[Card, ...], tuple[LeftOut, ...]]:
+def _models(
+    zoo: Path, datasets: Datasets, patterns: Sequence[str]
+) -> tuple[tuple[Card, ...], tuple[LeftOut, ...]]:
     cards, left_out = choose_models(zoo, datasets)
-    if not cards:
-        reasons = "; ".join(sorted({each.reason for each in left_out}))
+    chosen = tuple(card for card in cards if matches(card["recipe"]["name"], patterns))
+    without = tuple(each for each in left_out if matches(each.card["recipe"]["name"], patterns))
+    if not (chosen or without):
+        known = min(card["recipe"]["name"] for card in cards or [e.card for e in left_out])
+        raise SettingError(
+            f"--only {' '.join(patterns)}: no model of {zoo} has such a name, the first of which "
+            f"is {known}"
+        )
+    if not chosen:
+        reasons = "; ".join(sorted({each.reason for each in without}))
         raise SettingError(f"no model of {zoo} can be used: {reasons}")
-    return cards, left_out
+    return chosen, without

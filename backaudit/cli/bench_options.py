@@ -14,6 +14,7 @@ from backaudit.cli.options import (
     Debug,
     Device,
     MaxSeconds,
+    Only,
     Quiet,
     Settings,
     Shard,
@@ -27,6 +28,7 @@ class BenchOptions:
     """What every benchmark of a zoo can be told."""
 
     zoo: Annotated[Path, typer.Argument(help="Folder of a zoo.", metavar="ZOO")]
+    only: Only = None
     shard: Shard = None
     data: Data = None
     images: Annotated[
@@ -160,3 +162,70 @@ class BenchScreenOptions(BenchOptions):
             "triggered ones that go where the attacker wants. The results serve both.",
         ),
     ] = False
+
+
+@dataclass(frozen=True)
+class BenchPurifyOptions(BenchOptions):
+    """Measure what the purifiers leave of the backdoors in the models of ZOO, and what they cost.
+
+    ZOO is a folder made by `backaudit zoo train`. Each model is loaded and repaired as by
+    `backaudit purify`, without its name, with clean images of the test part of its data set. Then
+    it is measured before and after on other images of that part, clean ones and, if the model is
+    backdoored, those with the trigger. Each result is a JSON file in the output folder; the tables
+    (purify.json, purify.md) of the last call lie there, too: accuracy (ACC), attack success (ASR)
+    and defence effectiveness (DER) by attack and method; lost accuracy, benign models and seconds.
+    What is there already is not computed again; results of other settings, images or versions are
+    kept beside.
+
+    Examples:
+      backaudit bench purify ./zoo/smoke
+
+      backaudit bench purify ./zoo/cpu --data cifar10=cifar10.npz --images 2500 --seeds 0,1,2
+
+      backaudit bench purify ./zoo/cpu --data cifar10=cifar10.npz --methods noise-ft,tsbd,auto
+
+      backaudit bench purify ./zoo/smoke --methods noise-ft --set noise-ft.epochs=5 -o ./short
+
+    Exit codes: 0 the tables were printed, whatever they say, 2 wrong command line, 3 no result,
+    130 interrupted.
+    """
+
+    images: Annotated[
+        int,
+        option(
+            IMAGES,
+            "--images",
+            min=1,
+            help="Clean images of an auditor, drawn by the seed; 75 % of them repair, for "
+            "`purify` keeps the others to measure on.",
+        ),
+    ] = 500
+    methods: Annotated[
+        str | None,
+        option(
+            CHECKS,
+            "--methods",
+            help="Run only these, as noise-ft,tsbd. auto, which scans and chooses, runs only if it "
+            "is named; --set reaches the purifiers that it tries, too.",
+            show_default="every purifier",
+        ),
+    ] = None
+    settings: Annotated[
+        list[str] | None,
+        option(
+            CHECKS,
+            "--set",
+            help="Change a setting, as noise-ft.epochs=5. Repeatable.",
+            metavar="METHOD.NAME=VALUE",
+        ),
+    ] = None
+    test_images: Annotated[
+        int | None,
+        option(
+            IMAGES,
+            "--test-images",
+            min=1,
+            help="Clean images to measure on, and as many with the trigger.",
+            show_default="all that were not handed over",
+        ),
+    ] = None

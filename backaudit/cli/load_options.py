@@ -4,13 +4,14 @@ from backaudit.cli.device import choose_device
 from backaudit.cli.limits import limits_of
 from backaudit.cli.messages import say
 from backaudit.cli.options import ScanOptions
+from backaudit.cli.purify.options import PurifyOptions
 from backaudit.cli.screen_options import ScreenOptions
 from backaudit.core.errors import SettingError
 from backaudit.core.settings import parse_value
 from backaudit.loading.load import LoadOptions
 
 
-def load_options_of(options: ScanOptions | ScreenOptions) -> LoadOptions:
+def load_options_of(options: ScanOptions | ScreenOptions | PurifyOptions) -> LoadOptions:
     """Read what a command's options state about the model and the clean images.
 
     Raises:

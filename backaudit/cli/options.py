@@ -100,6 +100,15 @@ Shard = Annotated[
         metavar="I/N",
     ),
 ]
+Only = Annotated[
+    list[str] | None,
+    option(
+        MODELS,
+        "--only",
+        help="Only models of such a name, as '*badnets*'. Repeatable.",
+        metavar="PATTERN",
+    ),
+]
 Data = Annotated[
     list[str] | None,
     option(

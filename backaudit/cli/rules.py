@@ -16,8 +16,9 @@ from backaudit.core.errors import SettingError
 from backaudit.core.settings import did_you_mean
 from backaudit.detectors import DETECTORS
 from backaudit.files.rules import FILE_RULES
+from backaudit.purifiers import PURIFIERS
 
-# A class with a rule, whose docstring is the page: a file rule or a detector.
+# A class with a rule, whose docstring is the page: a file rule, a detector or a purifier.
 Documented = Any
 
 
@@ -30,7 +31,7 @@ def run(options: RulesOptions) -> ExitCode:
 
 def _documented() -> dict[str, Documented]:
     """Every rule by name, in the order of their ids."""
-    return {**FILE_RULES, **DETECTORS}
+    return {**FILE_RULES, **DETECTORS, **PURIFIERS}
 
 
 def _find(wanted: str) -> Documented:

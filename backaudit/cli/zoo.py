@@ -1,7 +1,6 @@
 """backaudit zoo: train models whose truth is known, and list them."""
 
-from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from backaudit.cli.device import choose_device
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.messages import say, standard_error
 from backaudit.cli.outputs import print_page
+from backaudit.cli.patterns import matches
 from backaudit.cli.progress import progress_shown
 from backaudit.cli.sharding import shard
 from backaudit.cli.zoo_options import Preset, ZooListOptions, ZooTrainOptions
@@ -58,7 +58,7 @@ def show(options: ZooListOptions) -> ExitCode:
     """List what a zoo holds, or what recipes would make."""
     if options.zoo is not None and options.preset is None and options.zoo.is_dir():
         cards = read_cards(options.zoo)
-        shown = [card for card in cards if _matches(card["recipe"]["name"], options.only or ())]
+        shown = [card for card in cards if matches(card["recipe"]["name"], options.only or ())]
         notes = [why_left_out(card, cards) or "in the benchmark" for card in shown]
         print_page(model_table([(card["recipe"]["name"], card) for card in shown], notes))
         return ExitCode.NO_EVIDENCE
@@ -85,18 +85,13 @@ def _known(file: Path | None, preset: Preset | None) -> Sequence[Recipe]:
 
 
 def _only(recipes: Sequence[Recipe], patterns: Sequence[str]) -> Sequence[Recipe]:
-    chosen = [recipe for recipe in recipes if _matches(recipe.name, patterns)]
+    chosen = [recipe for recipe in recipes if matches(recipe.name, patterns)]
     if not chosen:
         raise SettingError(
             f"--only {' '.join(patterns)}: none of the {len(recipes)} recipes has such a name, the "
             f"first of which is {recipes[0].name}"
         )
     return chosen
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    patterns = tuple(patterns)
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _stem(file: Path | None) -> str:

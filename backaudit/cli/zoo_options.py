@@ -14,6 +14,7 @@ from backaudit.cli.options import (
     Debug,
     Device,
     MaxSeconds,
+    Only,
     Quiet,
     Shard,
     Threads,
@@ -40,13 +41,6 @@ OfPreset = Annotated[
         "thresholds are chosen on).",
     ),
 ]
-Only = Annotated[
-    list[str] | None,
-    option(
-        MODELS, "--only", help="Only models of such a name, as '*badnets*'. Repeatable.",
-        metavar="PATTERN",
-    ),
-]  # fmt: skip
 
 
 @dataclass(frozen=True)

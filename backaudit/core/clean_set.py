@@ -1,5 +1,6 @@
 """The auditor's trusted images."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -36,6 +37,13 @@ class CleanSet:
     def num_present(self) -> int:
         """Number of classes that have at least one image."""
         return int(self.labels.unique().numel())
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the pixels and the labels, in hexadecimal."""
+        digest = hashlib.sha256(self.images.contiguous().numpy().data)
+        digest.update(self.labels.contiguous().numpy().data)
+        return digest.hexdigest()
 
     def take(self, indices: Tensor) -> "CleanSet":
         """The images at ``indices`` (M,), as a clean set of their own."""

@@ -5,8 +5,9 @@ BackauditError
 │   └── UnsafeFileError     its file would run code, or shows different contents to others
 ├── CleanSetError           the clean images cannot be used
 ├── CalibrationError        a calibration cannot be read, or belongs to another model
-├── InputError              the images to screen cannot be used
+├── InputError              images to screen, or with the trigger, cannot be used
 ├── NotApplicableError      a method does not fit this suspect or this clean set
+├── DivergedError           training a network led to NaN or infinite numbers
 ├── SuspectModifiedError    a method changed the suspect; nothing after it can be believed
 ├── SettingError            a setting or option is unknown or out of range
 └── OutputError             an output file cannot be written
@@ -47,11 +48,15 @@ class CalibrationError(BackauditError):
 
 
 class InputError(BackauditError):
-    """The images to screen cannot be used."""
+    """Images to screen, or images that carry the trigger, cannot be used."""
 
 
 class NotApplicableError(BackauditError):
     """A method does not fit this suspect or this clean set; never counts as a pass."""
+
+
+class DivergedError(BackauditError):
+    """Training a network led to NaN or infinite numbers; its message says at which step."""
 
 
 class SuspectModifiedError(BackauditError):

@@ -11,7 +11,8 @@ class Rule:
     """A check with a stable identity.
 
     Args:
-        id: ``BA0xx`` file, ``BA1xx`` model level, ``BA2xx`` input level; never reused.
+        id: ``BA0xx`` file, ``BA1xx`` model level, ``BA2xx`` input level, ``BA4xx`` purifier; never
+            reused.
         name: what users type, kebab-case.
         title: one plain sentence for a reader who never read the paper.
     """

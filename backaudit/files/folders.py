@@ -84,11 +84,11 @@ class Folder:
             resolved = (self.path / name).resolve(strict=True)
         except (OSError, RuntimeError) as error:
             raise CheckpointError("does not exist: copy or download it too") from error
-        if resolved.parent not in self._allowed():
+        if resolved.parent not in self.allowed():
             raise CheckpointError("is a link that leads out of its folder: copy the file itself")
         return resolved
 
-    def _allowed(self) -> tuple[Path, ...]:
+    def allowed(self) -> tuple[Path, ...]:
         """The folder; and where a cache of the Hugging Face hub keeps what its links stand for."""
         folder = self.path.resolve()
         if folder.parent.name == "snapshots":

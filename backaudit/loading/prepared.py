@@ -65,7 +65,7 @@ def load_prepared(model: Path, prepared: Prepared, options: LoadOptions | None =
     prepared.require(checkpoint.sha256, model)
     making, preprocessing = prepared.making, prepared.preprocessing
     found = recognised_in(checkpoint, making.arch, options.model_def, making.size)
-    for each in _candidates(found, prepared):
+    for each in candidates(found, prepared):
         placed(each.network, options.device)
         images = fixed_images((each.in_channels, *preprocessing.size))
         made = assembled(checkpoint, each, preprocessing, images, making.undone)
@@ -100,8 +100,16 @@ def _require_open(prepared: Prepared, options: LoadOptions) -> None:
         )
 
 
-def _candidates(found: Recognised, prepared: Prepared) -> Iterator[Recognised]:
-    """The networks of the same tensors that could be the one that was prepared."""
+def candidates(found: Recognised, prepared: Prepared) -> Iterator[Recognised]:
+    """The networks of the same tensors that could be the one that was prepared, in a fixed order.
+
+    Args:
+        found: what the tensors of the checkpoint fit.
+        prepared: what is known of the network.
+
+    Raises:
+        CheckpointError: if it is a chain of layers, and not one of this checkpoint's.
+    """
     if prepared.making.defined:
         yield found
     elif found.chain is not None:

@@ -37,6 +37,26 @@ def robust_accuracy(predictions: Tensor, labels: Tensor) -> float:
     return _share(predictions == labels)
 
 
+def defence_effectiveness(
+    *, accuracies: tuple[float, float], success_rates: tuple[float, float]
+) -> float:
+    """Defence effectiveness rating, in [0, 1]; one half if nothing was removed and nothing lost.
+
+    DER = [max(0, drop of the attack success rate) - max(0, drop of the accuracy) + 1] / 2, of which
+    neither accuracy that is won nor success that is won counts.
+
+    Paper: Lin et al., Unveiling and Mitigating Backdoor Vulnerabilities based on Unlearning Weight
+    Changes and Backdoor Activeness (TSBD), NeurIPS 2024, Table 1.
+
+    Args:
+        accuracies: on clean images, before and after.
+        success_rates: of the attack, before and after.
+    """
+    removed = max(0.0, success_rates[0] - success_rates[1])
+    lost = max(0.0, accuracies[0] - accuracies[1])
+    return (removed - lost + 1) / 2
+
+
 def auroc(benign: Tensor, backdoored: Tensor) -> float:
     """Chance that a random backdoored score exceeds a random benign one; a tie counts half.
 

@@ -1,33 +1,43 @@
 """The only training loop."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, get_args, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from backaudit.core.errors import SettingError
 from backaudit.core.progress import track
+from backaudit.core.settings import did_you_mean
 from backaudit.core.suspect import as_input
+from backaudit.nets.augmentation import augmented
 from backaudit.nets.precision import fast_autocast
+from backaudit.nets.schedules import Schedule, schedule_of
+from backaudit.nets.stages import NoStages, Stages
+from backaudit.nets.training_state import LastGood, Pace, TrainingState
+from backaudit.nets.watching import Watch
 
 Epoch = Callable[[int], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Training:
-    """How to train: SGD with Nesterov momentum, one-cycle learning rate, shift augmentation.
+    """How to train: stochastic gradient descent on shifted images.
 
     Args:
         epochs: passes over the training set.
-        learning_rate: peak of the cycle.
+        learning_rate: from which the schedule departs.
         batch_size: images a step.
         weight_decay: of every parameter.
         shift: largest shift of an image in pixels, each way; borders are reflected.
         flip: whether images are mirrored left to right at random.
         bf16: whether to compute in bfloat16 where the device is fast at it.
+        schedule: of the learning rate; see ``schedule_of``.
+        momentum: of the gradients, in [0, 1); ``one-cycle`` has one of its own, 0.95 to 0.85.
+        nesterov: whether the momentum is Nesterov's.
     """
 
     epochs: int
@@ -37,6 +47,20 @@ class Training:
     shift: int = 3
     flip: bool = False
     bf16: bool = False
+    schedule: Schedule = "one-cycle"
+    momentum: float = 0.9
+    nesterov: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse a schedule that does not exist, and a momentum that does not work."""
+        if self.schedule not in get_args(Schedule):
+            hint = did_you_mean(str(self.schedule), get_args(Schedule))
+            raise SettingError(f"there is no schedule {self.schedule!r}. {hint}")
+        if not self.nesterov <= bool(self.momentum) or not 0 <= self.momentum < 1:
+            raise SettingError(
+                f"a momentum of {self.momentum} does not work: it lies in [0, 1), and Nesterov's "
+                "lies above 0"
+            )
 
 
 class Objective(Protocol):
@@ -58,6 +82,21 @@ class Objective(Protocol):
         ...
 
 
+@runtime_checkable
+class OwnGradients(Protocol):
+    """What an objective has besides its loss if its gradients are not simply those of the loss."""
+
+    def differentiate(self, network: nn.Module, loss: Callable[[], Tensor]) -> Tensor:
+        """Set ``grad`` of the network's parameters, which is None before; returns the loss.
+
+        Args:
+            network: images in [0, 1] -> logits, in training mode.
+            loss: computes the objective's loss of the batch, each time anew and in the training's
+                precision.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class CrossEntropy:
     """The usual objective."""
@@ -69,6 +108,22 @@ class CrossEntropy:
         return F.cross_entropy(network(images).float(), labels)
 
 
+@dataclass(frozen=True)
+class Along:
+    """What goes along with a training.
+
+    Args:
+        watch: looks at the network after each epoch, and may end the training; None for nobody.
+        stages: where the training leaves its state once in a while, and finds what an earlier run
+            left.
+        stage: name of this training among the stages of its method.
+    """
+
+    watch: Watch | None = None
+    stages: Stages = field(default_factory=NoStages)
+    stage: str = "training"
+
+
 def train(
     network: nn.Module,
     epoch_data: Epoch,
@@ -76,8 +131,12 @@ def train(
     *,
     seed: int,
     objective: Objective | None = None,
-) -> None:
+    along: Along | None = None,
+) -> int:
     """Train ``network`` in place, on the device it is on; leaves it in eval mode.
+
+    A training that goes on from the state that another one left gives the same network as one that
+    was not interrupted, on a CPU to the bit. The state holds that of torch's own generators.
 
     Args:
         network: images in [0, 1] -> logits.
@@ -85,65 +144,118 @@ def train(
             are augmented where they are: on the device of the network is fastest.
         training: how.
         seed: of the order of the images and of their augmentation.
-        objective: what to minimise; None for the cross-entropy.
+        objective: what to minimise; None for the cross-entropy. One that has ``OwnGradients``
+            computes them itself.
+        along: who watches, and where the state is left; None for nobody and nowhere.
+
+    Returns:
+        Epochs trained, those of an earlier run included.
+
+    Raises:
+        DivergedError: if a loss or a weight became NaN or infinite; the network is left as it was
+            after the last epoch in which none was.
     """
-    device = next(network.parameters()).device
-    goal = objective or CrossEntropy()
+    goal, along = objective or CrossEntropy(), along or Along()
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.SGD(
         network.parameters(),
         lr=training.learning_rate,
-        momentum=0.9,
+        momentum=training.momentum,
         weight_decay=training.weight_decay,
-        nesterov=True,
+        nesterov=training.nesterov,
     )
     steps = -(-len(epoch_data(0)[0]) // training.batch_size)
-    schedule = _one_cycle(optimizer, training.learning_rate, training.epochs * steps)
-    optimizers = (optimizer, *goal.optimizers)
-    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    for step in track(range(training.epochs * steps), "training"):
-        if step % steps == 0:
-            images, labels = epoch_data(step // steps)
-            order = torch.randperm(len(images), generator=generator)
-        batch = order[step % steps * training.batch_size :][: training.batch_size]
-        inputs = as_input(_augmented(images, batch, training, generator), device)
-        with fast_autocast(device, wanted=training.bf16):
-            loss = goal.loss(network, inputs, labels[batch].to(device))
-        for each in optimizers:
-            each.zero_grad(set_to_none=True)
-        loss.backward()
-        for each in optimizers:
-            each.step()
-        schedule.step()
+    schedule = schedule_of(training.schedule, optimizer, training.epochs * steps)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = TrainingState(network, (optimizer, *goal.optimizers), schedule, generator)
+    if not _is_over(state, along):
+        _Course(network, epoch_data, training, goal, state, along, steps).run()
     network.eval()
+    if along.watch is not None:
+        along.watch.end(network)
+    return state.epochs
 
 
-def _one_cycle(
-    optimizer: Optimizer, peak: float, steps: int
-) -> torch.optim.lr_scheduler.OneCycleLR:
-    # A rise over a quarter of four steps would last zero steps, by which the schedule divides.
-    rise = 0.25 if steps > 4 else 0.4
-    return torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, steps, pct_start=rise)
+def _is_over(state: TrainingState, along: Along) -> bool:
+    """Go on from what an earlier run left, if it left anything; whether it came to the end."""
+    left = along.stages.left(along.stage)
+    if left is None:
+        return False
+    state.restore(left["training"])
+    if along.watch is not None:
+        along.watch.resume(left["watch"])
+    return bool(left["over"])
 
 
-def _augmented(
-    images: Tensor, batch: Tensor, training: Training, generator: torch.Generator
-) -> Tensor:
-    """Shift, and perhaps mirror, each image of ``batch`` (B,) out of images (N, C, H, W)."""
-    height, width = images.shape[2:]
-    count, reach = len(batch), training.shift
-    rows, columns = torch.randint(-reach, reach + 1, (2, count, 1), generator=generator)
-    row = _reflected(torch.arange(height) + rows, height)
-    column = _reflected(torch.arange(width) + columns, width)
-    if training.flip:
-        mirrored = torch.rand(count, 1, generator=generator) < 0.5
-        column = torch.where(mirrored, column.flip(1), column)
-    image, row, column = (index.to(images.device) for index in (batch, row, column))
-    return images.permute(0, 2, 3, 1)[
-        image[:, None, None], row[:, :, None], column[:, None, :]
-    ].permute(0, 3, 1, 2)
+@dataclass
+class _Course:
+    """A training that is not over."""
 
+    network: nn.Module
+    epoch_data: Epoch
+    training: Training
+    goal: Objective
+    state: TrainingState
+    along: Along
+    steps: int
 
-def _reflected(index: Tensor, length: int) -> Tensor:
-    index = index.abs()
-    return torch.where(index >= length, 2 * length - 2 - index, index)
+    def run(self) -> None:
+        """Train to the last epoch, or until the watch ends it."""
+        last_good, pace = LastGood(self.network), Pace(self.along.stages, self.along.stage)
+        first, total = self.state.epochs * self.steps, self.training.epochs * self.steps
+        losses: list[Tensor] = []
+        self.network.train()
+        for step in track(range(first, total), "training"):
+            epoch, position = divmod(step, self.steps)
+            if position == 0:
+                images, labels = self.epoch_data(epoch)
+                order = torch.randperm(len(images), generator=self.state.generator)
+            size = self.training.batch_size
+            losses.append(self._step(images, labels, order[position * size :][:size]))
+            if position < self.steps - 1:
+                continue
+            last_good.require(losses, step, total)
+            losses.clear()
+            if self._end_epoch(pace, last=step == total - 1):
+                break
+
+    def _step(self, images: Tensor, labels: Tensor, batch: Tensor) -> Tensor:
+        """One step of every optimizer on the images at ``batch`` (B,); returns the loss."""
+        training, state = self.training, self.state
+        shown = augmented(images, batch, training.shift, state.generator, flip=training.flip)
+        device = next(self.network.parameters()).device
+        inputs, wanted = as_input(shown, device), labels[batch].to(device)
+
+        def loss_of_batch() -> Tensor:
+            with fast_autocast(device, wanted=training.bf16):
+                return self.goal.loss(self.network, inputs, wanted)
+
+        if isinstance(self.goal, OwnGradients):
+            self._forget_gradients()
+            loss = self.goal.differentiate(self.network, loss_of_batch)
+        else:
+            loss = loss_of_batch()
+            self._forget_gradients()
+            loss.backward()
+        for optimizer in state.optimizers:
+            optimizer.step()
+        state.schedule.step()
+        return loss.detach()
+
+    def _forget_gradients(self) -> None:
+        for optimizer in self.state.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+    def _end_epoch(self, pace: Pace, *, last: bool) -> bool:
+        """Let the watch see the network, and leave the state; True if the watch ends it all."""
+        watch, ended = self.along.watch, False
+        if watch is not None:
+            self.network.eval()
+            ended = watch.see(self.network, self.state.epochs)
+            self.network.train()
+        self.state.epochs += 1
+        over = ended or last
+        if over or pace.is_due():
+            watched = {} if watch is None else watch.state()
+            pace.leave({"training": self.state.record(), "watch": watched, "over": over})
+        return ended

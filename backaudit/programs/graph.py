@@ -212,14 +212,16 @@ class Recorder:
 
 
 def _untie(layers: Iterable[nn.Module]) -> None:
-    """Give each layer scales and biases of its own: exporters store equal vectors once."""
+    """Give each layer vectors of its own: exporters store equal ones once."""
     seen: set[int] = set()
     for part in [part for layer in layers for part in layer.modules()]:
-        for name, parameter in part.named_parameters(recurse=False):
-            if parameter.dim() == 1 and parameter.data_ptr() in seen:
-                own = parameter.detach().clone()
-                setattr(part, name, nn.Parameter(own, parameter.requires_grad))
-            seen.add(parameter.data_ptr())
+        held = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
+        for name, tensor in held:
+            if tensor.dim() == 1 and tensor.data_ptr() in seen:
+                own = tensor.detach().clone()
+                trained = isinstance(tensor, nn.Parameter)
+                setattr(part, name, nn.Parameter(own, tensor.requires_grad) if trained else own)
+            seen.add(tensor.data_ptr())
 
 
 class MisfitError(CheckpointError):

@@ -1,6 +1,5 @@
 """The audit as a JSON record; ``audit.schema.json`` beside this file is its published schema."""
 
-import hashlib
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -38,10 +37,10 @@ def record(report: Report) -> dict[str, Any]:
         "seed": audit.seed,
         "suspect": _suspect(audit.suspect, audit.clean),
         "clean_set": clean_set_record(audit.suspect, audit.clean),
-        "runs": [_run(run, report.blind_to.get(run.rule.name)) for run in audit.runs],
+        "runs": [run_record(run, report.blind_to.get(run.rule.name)) for run in audit.runs],
         "findings": [
             *(
-                {"rule": _rule(run.rule), "message": finding(audit.suspect, run)}
+                {"rule": rule_record(run.rule), "message": finding(audit.suspect, run)}
                 for run in audit.runs
                 if run.rule.name in judgement.witnesses
             ),
@@ -73,11 +72,9 @@ def _suspect(suspect: Suspect, clean: CleanSet) -> dict[str, Any]:
 
 def clean_set_record(suspect: Suspect, clean: CleanSet) -> dict[str, Any]:
     """Lay out which clean images a suspect was audited with, and how they were fitted to it."""
-    digest = hashlib.sha256(clean.images.contiguous().numpy().data)
-    digest.update(clean.labels.contiguous().numpy().data)
     return {
         "source": clean.source,
-        "sha256": digest.hexdigest(),
+        "sha256": clean.sha256,
         "images": len(clean),
         "classes": clean.num_present,
         "labelled": clean.labelled,
@@ -86,9 +83,10 @@ def clean_set_record(suspect: Suspect, clean: CleanSet) -> dict[str, Any]:
     }
 
 
-def _run(run: Run, blind_to: str | None) -> dict[str, Any]:
+def run_record(run: Run, blind_to: str | None) -> dict[str, Any]:
+    """Lay out a run, with what its method cannot see."""
     return {
-        "rule": _rule(run.rule) | {"title": run.rule.title, "blind_to": blind_to},
+        "rule": rule_record(run.rule) | {"title": run.rule.title, "blind_to": blind_to},
         "settings": run.settings,
         "seed": run.seed,
         "seconds": round(run.seconds, 3),
@@ -96,7 +94,8 @@ def _run(run: Run, blind_to: str | None) -> dict[str, Any]:
     }
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
+def rule_record(rule: Rule) -> dict[str, Any]:
+    """Lay out which check it is."""
     return {"id": rule.id, "name": rule.name}
 
 

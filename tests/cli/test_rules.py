@@ -28,7 +28,9 @@ def test_a_rule_is_found_by_name_or_id(wanted: str) -> None:
     assert "  score = 0.12\n      what it reads, in [0, 1].\n" in result.stdout
 
 
-@pytest.mark.parametrize(("wanted", "near"), [("bna", "'ban'"), ("BA109", "'BA10"), ("x", "Known")])
+@pytest.mark.parametrize(
+    ("wanted", "near"), [("bann", "'ban'"), ("BA109", "'BA10"), ("x", "Known")]
+)
 def test_an_unknown_rule_is_refused_with_the_nearest(wanted: str, near: str) -> None:
     result = rules(wanted)
     assert result.exit_code == 2

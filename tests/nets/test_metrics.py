@@ -3,7 +3,13 @@ import math
 import pytest
 import torch
 
-from backaudit.nets.metrics import attack_success_rate, auroc, clean_accuracy, robust_accuracy
+from backaudit.nets.metrics import (
+    attack_success_rate,
+    auroc,
+    clean_accuracy,
+    defence_effectiveness,
+    robust_accuracy,
+)
 
 LABELS = torch.tensor([0, 0, 1, 1, 2])
 
@@ -24,6 +30,30 @@ def test_success_of_an_all_to_all_attack_has_a_target_for_each_image() -> None:
 
 def test_robust_accuracy_is_the_share_still_predicted_right() -> None:
     assert robust_accuracy(torch.tensor([0, 2, 2, 2, 2]), LABELS) == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "success_rates", "published"),
+    [
+        ((91.32, 89.96), (95.03, 1.48), 96.10),
+        ((90.67, 93.12), (98.26, 1.72), 98.27),
+        ((84.48, 84.48), (98.27, 98.27), 50.00),
+        ((93.47, 91.32), (99.92, 99.74), 49.01),
+    ],
+)
+def test_defence_effectiveness_is_that_of_the_published_table(
+    accuracies: tuple[float, float], success_rates: tuple[float, float], published: float
+) -> None:
+    found = defence_effectiveness(
+        accuracies=(accuracies[0] / 100, accuracies[1] / 100),
+        success_rates=(success_rates[0] / 100, success_rates[1] / 100),
+    )
+    assert 100 * found == pytest.approx(published, abs=0.006)
+
+
+def test_what_an_attack_wins_is_no_defence_and_no_loss_of_it() -> None:
+    found = defence_effectiveness(accuracies=(0.9, 0.8), success_rates=(0.5, 0.9))
+    assert found == pytest.approx(0.45)
 
 
 def test_rates_of_nothing_are_not_numbers() -> None:

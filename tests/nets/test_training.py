@@ -1,12 +1,17 @@
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backaudit.core.errors import SettingError
 from backaudit.core.progress import observed_by
-from backaudit.nets.training import Training, _augmented, train
+from backaudit.nets.augmentation import augmented
+from backaudit.nets.stages import State
+from backaudit.nets.training import Along, CrossEntropy, Training, train
 from tests.toy import draw_images, toy_network
 
 SHORT = Training(epochs=2, batch_size=32, shift=1)
@@ -24,18 +29,6 @@ def same(first: nn.Module, second: nn.Module) -> bool:
     return all(torch.equal(one[name], two[name]) for name in one)
 
 
-def augmented(images: Tensor, **changes: int) -> Tensor:
-    training, every = replace(SHORT, **changes), torch.arange(len(images))
-    return _augmented(images, every, training, torch.Generator().manual_seed(1))
-
-
-def shifts(image: Tensor, reach: int) -> list[Tensor]:
-    """Every way to shift an image (C, H, W), its borders reflected."""
-    padded = F.pad(image[None].float(), (reach,) * 4, mode="reflect")[0].to(torch.uint8)
-    windows = padded.unfold(1, image.shape[1], 1).unfold(2, image.shape[2], 1)
-    return list(windows.permute(1, 2, 0, 3, 4).flatten(0, 1))
-
-
 def test_training_lowers_the_loss_and_leaves_evaluation_mode() -> None:
     images, labels = draw_images(20, 1)
     losses = [
@@ -51,9 +44,22 @@ def test_a_seed_trains_the_same_network_to_the_bit() -> None:
     assert not same(trained(seed=1), trained(seed=2))
 
 
-@pytest.mark.parametrize("change", [{"shift": 2}, {"flip": True}, {"weight_decay": 0.1}])
-def test_every_setting_counts(change: dict[str, float]) -> None:
-    assert not same(trained(), trained(replace(SHORT, **change)))
+CHANGES: list[dict[str, Any]] = [
+    {"shift": 2},
+    {"flip": True},
+    {"weight_decay": 0.1},
+    {"schedule": "cosine"},
+    {"nesterov": False},
+    {"schedule": "constant"},
+    {"schedule": "constant", "momentum": 0.8},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_setting_counts(change: dict[str, Any]) -> None:
+    usual = {name: value for name, value in change.items() if name == "schedule"}
+    without = SHORT if usual == change else replace(SHORT, **usual)
+    assert not same(trained(without), trained(replace(SHORT, **change)))
 
 
 def test_the_callers_random_state_is_left_alone() -> None:
@@ -119,31 +125,110 @@ def test_progress_is_told() -> None:
     assert told == [("training", done, 8) for done in range(9)]
 
 
-@pytest.mark.parametrize("shape", [(3, 12, 12), (1, 5, 9)])
-def test_images_that_are_not_shifted_stay_as_they_are(shape: tuple[int, int, int]) -> None:
-    images = torch.randint(256, (10, *shape), dtype=torch.uint8)
-    assert torch.equal(augmented(images, shift=0), images)
+def one_cycle(network: nn.Module, training: Training, seed: int) -> None:
+    """The recipes of zoos are trained like this, and each must give the same network for ever."""
+    images, labels = draw_images(20, 1)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True
+    )
+    batches = -(-len(images) // training.batch_size)
+    steps = training.epochs * batches
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, steps, pct_start=0.25)
+    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    for _ in range(training.epochs):
+        for batch in torch.randperm(len(images), generator=generator).split(training.batch_size):
+            shown = augmented(images, batch, training.shift, generator, flip=training.flip)
+            shown = shown.to(memory_format=torch.channels_last).float().div(255)
+            optimizer.zero_grad()
+            F.cross_entropy(network(shown), labels[batch]).backward()
+            optimizer.step()
+            schedule.step()
 
 
-@pytest.mark.parametrize("reach", [1, 3])
-def test_a_shift_moves_each_image_on_its_own_and_reflects_its_border(reach: int) -> None:
-    images = torch.randint(256, (200, 2, 7, 9), dtype=torch.uint8)
-    moved = augmented(images, shift=reach)
-    assert (moved.shape, moved.dtype) == (images.shape, torch.uint8)
-    ways = [where(moved[index], shifts(images[index], reach)) for index in range(200)]
-    assert set(ways) == set(range((2 * reach + 1) ** 2))
+@pytest.mark.parametrize("flip", [False, True])
+def test_what_a_recipe_says_nothing_about_never_changes_its_network(flip: bool) -> None:
+    training, network = Training(epochs=3, batch_size=50, flip=flip), toy_network()
+    one_cycle(network, training, seed=4)
+    assert same(trained(training, seed=4), network)
+    stated = replace(training, schedule="one-cycle", momentum=0.9, nesterov=True)
+    assert stated == training
 
 
-def test_a_flip_mirrors_about_half_of_the_images() -> None:
-    images = torch.randint(256, (200, 2, 7, 9), dtype=torch.uint8)
-    flipped = augmented(images, shift=0, flip=True)
-    mirrored = [
-        where(flipped[index], [images[index], images[index].flip(2)]) for index in range(200)
-    ]
-    assert 60 < sum(mirrored) < 140
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schedule": "cosin"}, "no schedule 'cosin'. Did you mean 'cosine'"),
+        ({"momentum": 1.0, "nesterov": False}, "a momentum of 1.0 does not work"),
+        ({"momentum": 0.0}, "a momentum of 0.0 does not work"),
+        ({"momentum": float("nan")}, "a momentum of nan does not work"),
+    ],
+)
+def test_settings_that_do_not_work_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        replace(SHORT, **change)
 
 
-def where(image: Tensor, choices: list[Tensor]) -> int:
-    """Which of the choices the image is; it must be one."""
-    (found,) = [index for index, choice in enumerate(choices) if torch.equal(image, choice)]
-    return found
+class Twice(CrossEntropy):
+    """Computes its gradients itself: twice those of the loss."""
+
+    def differentiate(self, network: nn.Module, loss: Callable[[], Tensor]) -> Tensor:
+        value = loss()
+        for weight in network.parameters():
+            assert weight.grad is None
+            (weight.grad,) = torch.autograd.grad(2 * value, weight, retain_graph=True)
+        return value
+
+
+def test_an_objective_may_compute_its_gradients_itself() -> None:
+    plain = replace(SHORT, weight_decay=0.0, learning_rate=0.04, shift=0)
+    network, data = toy_network(), draw_images(20, 1)
+    train(network, lambda _: data, replace(plain, learning_rate=0.02), seed=0, objective=Twice())
+    expected = trained(plain).state_dict()
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name])
+
+
+class Counting:
+    """Ends the training after an epoch."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        self.seen: list[int] = []
+
+    def see(self, network: nn.Module, epoch: int) -> bool:
+        assert not any(module.training for module in network.modules())
+        self.seen.append(epoch)
+        return epoch == self.last
+
+    def end(self, network: nn.Module) -> None:
+        self.seen.append(-1)
+
+    def state(self) -> State:
+        return {"seen": self.seen}
+
+    def resume(self, state: State) -> None:
+        self.seen = list(state["seen"])
+
+
+@pytest.mark.parametrize(("last", "epochs"), [(0, 1), (1, 2), (7, 3)])
+def test_the_watch_sees_every_epoch_and_may_end_the_training(last: int, epochs: int) -> None:
+    watch, network, data = Counting(last), toy_network(), draw_images(20, 1)
+    training = replace(SHORT, epochs=3)
+    done = train(network, lambda _: data, training, seed=0, along=Along(watch))
+    assert done == epochs
+    assert watch.seen == [*range(epochs), -1]
+    assert same(network, trained(training)) is (epochs == 3)
+
+
+def test_modes_that_an_objective_sets_are_left_alone() -> None:
+    class Frozen(CrossEntropy):
+        def loss(self, network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+            modes.append(network[1].training)  # type: ignore[index]
+            network[1].eval()  # type: ignore[index]
+            return super().loss(network, images, labels)
+
+    modes: list[bool] = []
+    data = draw_images(20, 1)
+    train(toy_network(), lambda _: data, SHORT, seed=0, objective=Frozen())
+    assert modes == [True] + [False] * 7

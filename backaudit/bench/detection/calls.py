@@ -8,6 +8,7 @@ from statistics import mean
 from typing import Any
 
 from backaudit.bench.detection.figures import is_called, is_read, is_right, names_target
+from backaudit.bench.tables.captions import reasons
 from backaudit.bench.tables.figures import Share, is_all_to_all, is_benign, share
 from backaudit.bench.tables.layout import Columns, FigureTable
 from backaudit.bench.tables.rows import (
@@ -22,7 +23,6 @@ from backaudit.bench.tables.rows import (
     sectioned,
 )
 from backaudit.bench.trials.results import Record
-from backaudit.core.printable import counted
 from backaudit.core.verdict import Verdict
 
 
@@ -121,16 +121,9 @@ def _average(rows: Sequence[Row], method: str) -> float:
 
 
 def _unread(results: Sequence[Record], methods: Sequence[str]) -> Iterator[str]:
-    """One sentence for each method and reason for which a model was not read."""
-    reasons: Counter[tuple[str, str]] = Counter()
-    for result in results:
-        if result["method"] in methods and not is_read(result):
-            outcome = result["outcome"]
-            fallback = "it gave no reading that could be held against a threshold"
-            why = outcome.get("reason") or outcome.get("error") or fallback
-            reasons[result["method"], str(why).rstrip(".")] += 1
-    for (method, why), count in sorted(reasons.items()):
-        yield f"Not read, so not called: {method}, {counted(count, 'result')}: {why}."
+    unread = [each for each in results if each["method"] in methods and not is_read(each)]
+    otherwise = "it gave no reading that could be held against a threshold"
+    return reasons(unread, "Not read, so not called", otherwise)
 
 
 def verdicts_table(results: Sequence[Record]) -> tuple[FigureTable, list[dict[str, Any]]]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from backaudit.bench.screening.figures import FIGURES, Figures, rank
-from backaudit.bench.screening.means import Mean, mean_over
 from backaudit.bench.tables.figures import is_all_to_all
+from backaudit.bench.tables.means import Mean, mean_over
 from backaudit.bench.tables.rows import NO_ATTACK, Row, rows_of
 from backaudit.bench.trials.results import Record
 

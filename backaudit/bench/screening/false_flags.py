@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from backaudit.bench.screening.figures import is_screened
-from backaudit.bench.screening.means import Mean, mean_over
-from backaudit.bench.screening.scores import percents
 from backaudit.bench.tables.figures import is_benign
 from backaudit.bench.tables.layout import Columns, FigureTable
+from backaudit.bench.tables.means import Mean, mean_over, percents
 from backaudit.bench.tables.rows import rows_of
 from backaudit.bench.trials.results import Record
 from backaudit.core.rates import wilson

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from backaudit.bench.screening.means import Mean, mean_over
 from backaudit.bench.screening.seen import Seen
 from backaudit.bench.tables.figures import Interval, auroc_interval
+from backaudit.bench.tables.means import Mean, mean_over
 from backaudit.bench.trials.results import Record
 from backaudit.core.rates import wilson
 from backaudit.nets.metrics import auroc

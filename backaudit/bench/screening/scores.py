@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from backaudit.bench.screening.attacked import Attacked, average, networks_of
 from backaudit.bench.screening.figures import FIGURES
-from backaudit.bench.screening.means import Mean
 from backaudit.bench.tables.layout import Columns, FigureTable
+from backaudit.bench.tables.means import Mean, percents
 from backaudit.bench.tables.rows import Cells, sectioned
 
 HEADS = ("AUROC", "F1", "TPR %", "FPR %", "n")
@@ -70,14 +70,6 @@ def share(mean: Mean) -> str:
     if not math.isfinite(mean.value):
         return "-"
     return f"{mean.value:.3f} ({mean.interval[0]:.2f}-{mean.interval[1]:.2f})"
-
-
-def percents(mean: Mean) -> str:
-    """A rate in percent with its interval, as ``97.2 (95-99)``."""
-    if not math.isfinite(mean.value):
-        return "-"
-    low, high = mean.interval
-    return f"{100 * mean.value:.1f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def _counted(rows: Sequence[Attacked], only_successful: bool) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backaudit.bench.screening.traffic import Shown
+from backaudit.bench.trials.traffic import Shown
 from backaudit.firewall.screen import ImageResult
 
 DIGITS = 9

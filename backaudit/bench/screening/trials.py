@@ -8,15 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from backaudit.bench.data.datasets import Dataset
 from backaudit.bench.screening.seen import Seen
 from backaudit.bench.screening.timing import LATENCY, THROUGHPUT, cost
-from backaudit.bench.screening.traffic import Shown, Traffic
 from backaudit.bench.trials.auditor import CleanSample
 from backaudit.bench.trials.results import Key, Record
 from backaudit.bench.trials.selection import Subject
+from backaudit.bench.trials.traffic import Shown, Traffic
 from backaudit.bench.trials.trial import Opened, find_or_make
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import NotApplicableError, SettingError, SuspectModifiedError
@@ -28,7 +26,6 @@ from backaudit.firewall.calibration import calibrate
 from backaudit.firewall.screen import ImageBatch, ImageResult, screen
 from backaudit.firewall.screener import FittedScreener
 from backaudit.firewall.summary import FlagTest, Summary
-from backaudit.loading.clean_images.resizing import fitted
 from backaudit.loading.load import LoadOptions
 from backaudit.nets.guard import untouched
 from backaudit.screeners.interface import Screener
@@ -151,7 +148,7 @@ def _screened(suspect: Suspect, calibration: Calibration, traffic: Traffic) -> S
             said[kind] = Seen.of(results, shown).record()
             if kind == "clean":
                 said["false_flags"] = asdict(_test(calibration, results))
-    example = _fitting(traffic.clean, suspect)
+    example = traffic.clean.shaped(suspect.image_shape)
     costs = [cost(suspect, screener, example, batch) for batch in (LATENCY, THROUGHPUT)]
     return said | {"costs": [asdict(each) | {"passes": each.passes} for each in costs]}
 
@@ -165,13 +162,6 @@ def _test(calibration: Calibration, results: list[ImageResult]) -> FlagTest:
 
 
 def _batches(shown: Shown, suspect: Suspect) -> Iterator[ImageBatch]:
-    images = _fitting(shown, suspect)
+    images = shown.shaped(suspect.image_shape)
     for part in images.split(batch_size(images)):
         yield ImageBatch(("",) * len(part), part)
-
-
-def _fitting(shown: Shown, suspect: Suspect) -> Tensor:
-    channels, *size = suspect.image_shape
-    if shown.images.shape[1:] == suspect.image_shape:
-        return shown.images
-    return fitted(list(shown.images), (size[0], size[1]), channels)

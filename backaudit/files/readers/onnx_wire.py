@@ -96,7 +96,7 @@ def _walked(made: Skeleton, data: memoryview, kind: str, start: int, end: int) -
             left += data[first:stop]
         elif wire == BYTES:
             inner = _walked(made, data, below, begin, stop)
-            left += _varint(number << 3 | BYTES) + _varint(len(inner)) + inner
+            left += varint(number << 3 | BYTES) + varint(len(inner)) + inner
         else:
             raise CheckpointError(DAMAGED)
     return left
@@ -170,7 +170,8 @@ def _number(data: memoryview, at: int, end: int) -> tuple[int, int]:
     raise CheckpointError(DAMAGED)
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A whole number from 0 up, seven bits a byte, the lowest first."""
     made = bytearray()
     while value > 0x7F:
         made.append(value & 0x7F | 0x80)

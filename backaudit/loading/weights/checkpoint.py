@@ -1,8 +1,8 @@
 """From a file to named tensors on the CPU; nothing in the file is ever executed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -46,6 +46,8 @@ class Checkpoint:
         module: every part of a network that was pickled whole.
         uses: every global of every pickle in the file.
         findings: about the file itself.
+        records: where each tensor lies in the file, and as what, by the names of ``state``.
+        others: where else in the file weights lie, dotted.
     """
 
     path: Path
@@ -60,6 +62,8 @@ class Checkpoint:
     module: tuple[Part, ...] = ()
     uses: tuple[GlobalUse, ...] = ()
     findings: tuple[FileFinding, ...] = ()
+    records: Mapping[str, TensorRecord] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -173,6 +177,8 @@ def _checkpoint(surveyed: Survey, found: Unwrapped, state: dict[str, Tensor]) ->
         module=found.module,
         uses=contents.uses,
         findings=contents.findings,
+        records=found.state,
+        others=found.others,
     )
 
 

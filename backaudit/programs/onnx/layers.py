@@ -102,10 +102,7 @@ def _batch_norm(step: Step) -> Value:
 def _statistic(step: Step, index: int) -> Node:
     value = step.given(index)
     if isinstance(value, Weight):
-        # Exporters store equal tensors once; a statistic must not change with a parameter.
-        return step.recorder.tensor(
-            f"{value.name}{OWN}statistic", value.tensor.clone(), trainable=False
-        )
+        return step.recorder.tensor(f"{value.name}{OWN}statistic", value.tensor, trainable=False)
     return step.scene.node(value)
 
 

@@ -228,7 +228,7 @@ class Step:
         stem, dot, last = value.name.rpartition(".")
         how = "_".join(re.findall(r"\w+", f"{function.__name__} {[*options.values()]}"))
         name = f"{stem}{OWN}{how}.{last}" if dot else f"{last}{OWN}{how}"
-        return Weight(name, function(value.tensor, **options).contiguous())
+        return Weight(name, function(value.tensor, **options))
 
     def layer(self, name: str, layer: nn.Module, value: Value) -> Value:
         """Record a layer without weights; calculate it if its input is known."""

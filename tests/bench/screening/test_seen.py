@@ -3,7 +3,7 @@ import math
 import torch
 
 from backaudit.bench.screening.seen import Seen
-from backaudit.bench.screening.traffic import Shown
+from backaudit.bench.trials.traffic import Shown
 from backaudit.firewall.screen import ImageResult
 
 

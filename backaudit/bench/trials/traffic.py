@@ -11,6 +11,7 @@ from backaudit.bench.trials.auditor import CleanSample
 from backaudit.bench.trials.selection import Subject
 from backaudit.bench.zoo.models import load_trigger
 from backaudit.bench.zoo.recipe import Recipe
+from backaudit.loading.clean_images.resizing import fitted
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,12 @@ class Shown:
     labels: Tensor
     wanted: Tensor
 
+    def shaped(self, shape: tuple[int, int, int]) -> Tensor:
+        """The images as a network receives them that takes (C, H, W) = ``shape``."""
+        if self.images.shape[1:] == shape:
+            return self.images
+        return fitted(list(self.images), shape[1:], shape[0])
+
 
 @dataclass(frozen=True)
 class Traffic:
@@ -37,13 +44,13 @@ class Traffic:
         subject: the model, whose attack and trigger only the benchmark knows.
         data: its data set.
         sample: how the auditor's images were drawn.
-        count: images of either kind; fewer where the test part has no more.
+        count: images of either kind; fewer where the test part has no more, None for all it has.
     """
 
     subject: Subject
     data: Dataset
     sample: CleanSample
-    count: int
+    count: int | None
 
     @cached_property
     def clean(self) -> Shown:

@@ -15,7 +15,7 @@ STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean of a figure in [0, 1] over models.
+    """The mean of a figure over models.
 
     Args:
         value: of the models' means; not a number without models.
@@ -34,7 +34,9 @@ class Mean:
 
 
 def mean_over(
-    models: Mapping[str, Sequence[float]], of_images: Callable[[float], Interval]
+    models: Mapping[str, Sequence[float]],
+    of_images: Callable[[float], Interval],
+    within: Interval = (0.0, 1.0),
 ) -> Mean:
     """The mean over models of the mean over each model's seeds.
 
@@ -43,18 +45,26 @@ def mean_over(
     narrower than one model's own.
 
     Args:
-        models: figures in [0, 1], one a seed, by the model's name.
+        models: figures, one a seed, by the model's name.
         of_images: the interval of such a figure measured on one model's images.
+        within: what such a figure can be.
     """
     means = [statistics.fmean(values) for values in models.values() if values]
     if not means:
-        return Mean(math.nan, (0.0, 1.0), 0)
+        return Mean(math.nan, within, 0)
     value = statistics.fmean(means)
     low, high = of_images(value)
     half = _half(means)
-    return Mean(
-        value, (max(0.0, min(low, value - half)), min(1.0, max(high, value + half))), len(means)
-    )
+    ends = max(within[0], min(low, value - half)), min(within[1], max(high, value + half))
+    return Mean(value, ends, len(means))
+
+
+def percents(mean: Mean) -> str:
+    """A rate in percent with its interval, as ``97.2 (95-99)``."""
+    if not math.isfinite(mean.value):
+        return "-"
+    low, high = mean.interval
+    return f"{100 * mean.value:.1f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def _half(means: Sequence[float]) -> float:

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from backaudit.attacks import BadNets
 from backaudit.bench.data.datasets import Dataset
-from backaudit.bench.screening.traffic import Traffic
 from backaudit.bench.trials.auditor import CleanSample
 from backaudit.bench.trials.selection import Subject
+from backaudit.bench.trials.traffic import Traffic
 from tests.bench.zoos import badnets, card, recipe
 from tests.toy import CLASSES, draw_images
 

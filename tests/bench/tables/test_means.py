@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from backaudit.bench.screening.means import mean_over, student
+from backaudit.bench.tables.means import Mean, mean_over, percents, student
 
 NARROW = (0.79, 0.81)
 
@@ -33,6 +33,17 @@ def test_without_models_nothing_is_known() -> None:
     found = mean_over({}, lambda _: NARROW)
     assert math.isnan(found.value)
     assert found.record()["interval"] is None
+
+
+def test_a_difference_may_be_below_zero() -> None:
+    found = mean_over({"a": [-0.2], "b": [0.2]}, lambda _: (-0.1, 0.1), (-1.0, 1.0))
+    assert found.interval == (-1.0, 1.0)
+    assert mean_over({}, lambda _: NARROW, (-1.0, 1.0)).interval == (-1.0, 1.0)
+
+
+def test_a_rate_is_written_with_its_interval() -> None:
+    assert percents(Mean(0.9724, (0.9549, 0.9851), 3)) == "97.2 (95-99)"
+    assert percents(mean_over({}, lambda _: NARROW)) == "-"
 
 
 def test_students_quantiles_are_those_of_the_tables() -> None:

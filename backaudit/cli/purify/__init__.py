@@ -1,0 +1,1 @@
+"""backaudit purify: from a suspect to a repaired checkpoint."""

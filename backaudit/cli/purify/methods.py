@@ -1,0 +1,39 @@
+"""Which purifiers run, and how each is set."""
+
+from collections.abc import Sequence
+
+from backaudit.core.errors import SettingError
+from backaudit.core.settings import configured, did_you_mean, split_settings
+from backaudit.purification.choosing import AUTOMATIC
+from backaudit.purifiers import PURIFIERS
+from backaudit.purifiers.interface import Purifier
+
+AUTO = "auto"
+
+
+def chosen_purifiers(method: str, settings: Sequence[str]) -> tuple[Purifier, ...]:
+    """Make the named purifiers in the order in which they are named.
+
+    Args:
+        method: ``auto``, or names separated by commas.
+        settings: ``method.field=value`` texts.
+
+    Raises:
+        SettingError: if a purifier or a setting is unknown, or a setting's purifier does not run.
+    """
+    chosen = tuple(name for name in AUTOMATIC if name in PURIFIERS)
+    if method != AUTO:
+        chosen = tuple(dict.fromkeys(name.strip() for name in method.split(",") if name.strip()))
+    if not chosen:
+        raise SettingError("--method names none; leave it out for auto")
+    given = split_settings(settings)
+    for name in (*chosen, *given):
+        if name not in PURIFIERS:
+            known = (AUTO, *PURIFIERS)
+            raise SettingError(f"there is no purifier {name!r}. {did_you_mean(name, known)}")
+    for name in given:
+        if name not in chosen:
+            raise SettingError(
+                f"--set {name}.... has no effect: --method {method} does not run {name}"
+            )
+    return tuple(configured(PURIFIERS[name], name, given.get(name, {})) for name in chosen)

@@ -1,0 +1,132 @@
+"""Who looks at a network while it is trained: when to stop, and which state to keep."""
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from backaudit.core.clean_set import CleanSet
+from backaudit.core.suspect import batch_size
+from backaudit.nets.metrics import clean_accuracy
+from backaudit.nets.stages import State
+from backaudit.nets.training_state import copied
+
+
+class Watch(Protocol):
+    """Looks at a network after each epoch."""
+
+    def see(self, network: nn.Module, epoch: int) -> bool:
+        """Look at the network, in eval mode, after an epoch (from 0); True to end the training."""
+        ...
+
+    def end(self, network: nn.Module) -> None:
+        """Have the last word on the state of the network, in eval mode, when training is over."""
+        ...
+
+    def state(self) -> State:
+        """What another run needs to go on watching."""
+        ...
+
+    def resume(self, state: State) -> None:
+        """Go on from a state that an earlier run left."""
+        ...
+
+
+class KeepBest:
+    """Keeps the last state that is as good as the best, and stops when none gets better.
+
+    The states before ``first`` do not count: the one before any training has the best accuracy of
+    all, and the backdoor. As good as the best is an accuracy that lies at most one standard error
+    below: few images do not tell such states apart, and a later one is further from the start.
+
+    Args:
+        clean: images to choose by; none that is trained on.
+        first: the first epoch that counts, from 0.
+        patience: after so many epochs in a row that brought no better accuracy, training ends.
+
+    Attributes:
+        accuracies: of the epochs that counted.
+    """
+
+    def __init__(self, clean: CleanSet, first: int, patience: int) -> None:
+        self._clean = clean
+        self._first = first
+        self._patience = patience
+        self._kept: dict[str, Tensor] = {}
+        self.accuracies: list[float] = []
+
+    def see(self, network: nn.Module, epoch: int) -> bool:
+        """Look at the accuracy."""
+        if epoch < self._first:
+            return False
+        self.accuracies.append(accuracy_on(network, self._clean))
+        best = max(self.accuracies)
+        error = math.sqrt(best * (1 - best) / len(self._clean))
+        if self.accuracies[-1] >= best - error:
+            self._kept = copied(network)
+        return len(self.accuracies) - 1 - self.accuracies.index(best) >= self._patience
+
+    def end(self, network: nn.Module) -> None:
+        """Go back to the state that was kept."""
+        if self._kept:
+            network.load_state_dict(self._kept)
+
+    def state(self) -> State:
+        """The state that was kept, and the accuracies."""
+        return {"kept": self._kept, "accuracies": self.accuracies}
+
+    def resume(self, state: State) -> None:
+        """Go on from there."""
+        self._kept, self.accuracies = dict(state["kept"]), list(state["accuracies"])
+
+
+class UntilForgotten:
+    """Ends a training that unlearns once the network knows no more than it should.
+
+    Args:
+        clean: images to ask it.
+        accuracy: at which it has forgotten them.
+
+    Attributes:
+        accuracies: after each epoch.
+    """
+
+    def __init__(self, clean: CleanSet, accuracy: float) -> None:
+        self._clean = clean
+        self._enough = accuracy
+        self.accuracies: list[float] = []
+
+    def see(self, network: nn.Module, epoch: int) -> bool:
+        """Look at the accuracy."""
+        del epoch
+        self.accuracies.append(accuracy_on(network, self._clean))
+        return self.accuracies[-1] <= self._enough
+
+    def end(self, network: nn.Module) -> None:
+        """Leave the network as it is."""
+
+    def state(self) -> State:
+        """The accuracies."""
+        return {"accuracies": self.accuracies}
+
+    def resume(self, state: State) -> None:
+        """Go on from there."""
+        self.accuracies = list(state["accuracies"])
+
+
+@torch.no_grad()
+def accuracy_on(network: nn.Module, clean: CleanSet, *, mirrored: bool = False) -> float:
+    """Share of clean images that a network, in eval mode, predicts as labelled.
+
+    Args:
+        network: images in [0, 1] -> logits.
+        clean: images and labels.
+        mirrored: whether the images are shown mirrored left to right.
+    """
+    device = next(network.parameters()).device
+    batches = clean.batches(batch_size(clean.images), device)
+    predicted = torch.cat(
+        [network(images.flip(3) if mirrored else images).argmax(1) for images, _ in batches]
+    )
+    return clean_accuracy(predicted.cpu(), clean.labels)

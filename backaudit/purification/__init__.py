@@ -1,0 +1,1 @@
+"""From a suspect and clean images to a repaired checkpoint, and the proof of what it cost."""

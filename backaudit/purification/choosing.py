@@ -1,0 +1,57 @@
+"""Which of several purified networks is the best, by what a user without the trigger can know."""
+
+import math
+from collections.abc import Sequence
+
+from backaudit.core.evidence import Evidence, Run
+from backaudit.core.purification import Candidate, Tried
+from backaudit.core.verdict import MODEL_LEVEL
+
+AUTOMATIC = ("noise-ft", "tsbd", "clp", "anp", "ft")
+"""What ``auto`` tries, in this order."""
+
+CERTAIN = 2
+"""So many of them are tried in any case, the others for as long as none is good enough."""
+
+
+def best_of(tried: Sequence[Tried]) -> int | None:
+    """Position of the best; None if no purifier made a network.
+
+    First those that keep the accuracy on the images to choose by and in which the detectors find
+    nothing; then those that keep the accuracy; among equals the one with the faintest evidence; at
+    a tie the more accurate; then the one tried first.
+    """
+    made = [
+        (_rank(each.outcome), index)
+        for index, each in enumerate(tried)
+        if isinstance(each.outcome, Candidate)
+    ]
+    return min(made)[1] if made else None
+
+
+def evidence(runs: Sequence[Run]) -> float:
+    """The strongest reading of a model-level detector, as a multiple of its threshold.
+
+    Infinite if none gave a reading: what nobody looked at is no better than what was found.
+    """
+    ratios = [
+        run.outcome.score / run.outcome.threshold
+        for run in runs
+        if run.rule.id.startswith(MODEL_LEVEL)
+        and isinstance(run.outcome, Evidence)
+        and run.outcome.threshold
+        and math.isfinite(run.outcome.score)
+    ]
+    return max(ratios, default=math.inf)
+
+
+def _rank(candidate: Candidate) -> tuple[bool, bool, float, float]:
+    strength = evidence(candidate.runs)
+    # In tenths: finer differences between readings of two networks are chance.
+    level = round(strength, 1) if math.isfinite(strength) else strength
+    return (
+        not candidate.good_enough,
+        not candidate.keeps_accuracy,
+        level,
+        -candidate.validation.rate,
+    )
