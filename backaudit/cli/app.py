@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from backaudit.cli.bench_options import (
+from backaudit.cli.bench.options import (
     BenchDetectOptions,
     BenchPurifyOptions,
     BenchScreenOptions,
@@ -18,7 +18,7 @@ from backaudit.cli.exits import ExitCode
 from backaudit.cli.messages import logged_to_standard_error, say
 from backaudit.cli.options import DoctorOptions, InspectOptions, RulesOptions, ScanOptions
 from backaudit.cli.purify.options import PurifyOptions
-from backaudit.cli.screen_options import ScreenOptions
+from backaudit.cli.screen.options import ScreenOptions
 from backaudit.cli.zoo_options import ZooListOptions, ZooTrainOptions
 from backaudit.core.errors import BackauditError, OutputError, SettingError
 from backaudit.core.version import own_version
@@ -158,7 +158,7 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 app.command("scan")(_command(ScanOptions, "scan"))
-app.command("screen")(_command(ScreenOptions, "screen", interrupted=LINES_HOLD))
+app.command("screen")(_command(ScreenOptions, "screen.run", interrupted=LINES_HOLD))
 app.command("purify")(_command(PurifyOptions, "purify.run", interrupted=RESUMES))
 app.command("inspect")(_command(InspectOptions, "inspect"))
 app.command("rules")(_command(RulesOptions, "rules"))
@@ -170,7 +170,7 @@ zoo.command("list")(_command(ZooListOptions, "zoo", "show"))
 app.add_typer(zoo, name="zoo")
 
 bench = typer.Typer(no_args_is_help=True, help="Measure the methods on a zoo.")
-bench.command("detect")(_command(BenchDetectOptions, "bench_detect", interrupted=RESULTS_KEPT))
-bench.command("screen")(_command(BenchScreenOptions, "bench_screen", interrupted=RESULTS_KEPT))
-bench.command("purify")(_command(BenchPurifyOptions, "bench_purify", interrupted=RESULTS_KEPT))
+bench.command("detect")(_command(BenchDetectOptions, "bench.detect", interrupted=RESULTS_KEPT))
+bench.command("screen")(_command(BenchScreenOptions, "bench.screen", interrupted=RESULTS_KEPT))
+bench.command("purify")(_command(BenchPurifyOptions, "bench.purify", interrupted=RESULTS_KEPT))
 app.add_typer(bench, name="bench")

@@ -5,7 +5,7 @@ from backaudit.cli.limits import limits_of
 from backaudit.cli.messages import say
 from backaudit.cli.options import ScanOptions
 from backaudit.cli.purify.options import PurifyOptions
-from backaudit.cli.screen_options import ScreenOptions
+from backaudit.cli.screen.options import ScreenOptions
 from backaudit.core.errors import SettingError
 from backaudit.core.settings import parse_value
 from backaudit.loading.load import LoadOptions

@@ -8,9 +8,9 @@ from PIL import Image
 from torch import Tensor, nn
 from typer.testing import CliRunner, Result
 
-from backaudit.cli import screen_calibrating
+from backaudit.cli.screen import calibrating
 from backaudit.cli.app import app
-from backaudit.cli.screen_calibrating import Calibrated
+from backaudit.cli.screen.calibrating import Calibrated
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.evidence import Rule
 from backaudit.core.suspect import Suspect
@@ -66,8 +66,8 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         calls.append((model, prepared, options))
         return replace(suspect, sha256="1" * 64) if model.name == "other.pt" else suspect
 
-    monkeypatch.setattr(screen_calibrating, "load", load)
-    monkeypatch.setattr(screen_calibrating, "load_prepared", load_prepared)
+    monkeypatch.setattr(calibrating, "load", load)
+    monkeypatch.setattr(calibrating, "load_prepared", load_prepared)
     return calls
 
 

@@ -7,12 +7,12 @@ import torch
 from PIL import Image
 
 from backaudit.cli.exits import ExitCode
-from backaudit.cli.flagged import Copies, check_folder
+from backaudit.cli.screen.flagged import Copies, check_folder
 from backaudit.cli.outputs import Output
-from backaudit.cli.screen_lines import StandardOutput, lines_written
-from backaudit.cli.screen_options import FailOnImages
-from backaudit.cli.screen_report import exit_code
-from backaudit.cli.screening import Highest
+from backaudit.cli.screen.lines import StandardOutput, lines_written
+from backaudit.cli.screen.options import FailOnImages
+from backaudit.cli.screen.report import exit_code
+from backaudit.cli.screen.screening import Highest
 from backaudit.core.errors import OutputError, SettingError
 from backaudit.reports.screening.rows import unreadable_row
 from tests.screenings import screening

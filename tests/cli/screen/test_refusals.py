@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from backaudit.cli import screen as command
+from backaudit.cli.screen import run as command
 from tests.cli.screen.conftest import Brightness, Call, ready
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from backaudit.cli import screen as command
-from backaudit.cli import screen_lines
+from backaudit.cli.screen import run as command
+from backaudit.cli.screen import lines
 from backaudit.cli.app import app
-from backaudit.cli.screen_options import ScreenOptions
+from backaudit.cli.screen.options import ScreenOptions
 from tests.cli.screen.conftest import Brightness, Call, draw, ready
 from tests.toy import SIZE
 
@@ -81,7 +81,7 @@ def test_an_answer_does_not_wait_for_the_next_path(
 ) -> None:
     reading, writing = os.pipe()
     out: list[str] = []
-    monkeypatch.setattr(screen_lines, "write_standard_output", out.append)
+    monkeypatch.setattr(lines, "write_standard_output", out.append)
     monkeypatch.setattr(command.sys, "stdin", os.fdopen(reading))
     options = ScreenOptions(
         Path("model.pt"), ["-"], clean=Path("clean"), screeners="bright", quiet=True

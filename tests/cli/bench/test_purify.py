@@ -12,7 +12,7 @@ from backaudit.bench.purification.methods import Automatic, Single
 from backaudit.bench.trials import trial
 from backaudit.bench.trials.auditor import CleanImages
 from backaudit.cli.app import app
-from backaudit.cli.bench_purify import chosen_methods
+from backaudit.cli.bench.purify import chosen_methods
 from backaudit.cli.purify import methods
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import SettingError

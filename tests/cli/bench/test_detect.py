@@ -11,7 +11,8 @@ from backaudit.bench.data.datasets import Dataset
 from backaudit.bench.detection import trials
 from backaudit.bench.trials import trial
 from backaudit.bench.trials.auditor import CleanImages
-from backaudit.cli import bench, bench_detect, methods
+from backaudit.cli import methods
+from backaudit.cli.bench import bench, detect
 from backaudit.cli.app import app
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.evidence import Evidence
@@ -50,7 +51,7 @@ def call(handed: Handed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     """Run ``backaudit bench detect zoo`` where the zoo has four models, one of them left out."""
     del handed
     listed = {"ban": Sees, "mm-bd": Agrees, "ibd-psc": Calibrates}
-    for module in (trials, methods, bench_detect):
+    for module in (trials, methods, detect):
         monkeypatch.setattr(module, "DETECTORS", listed)
     names = tuple(f"class {label}" for label in range(CLASSES))
     signs = Dataset(*draw_images(2, 1), *draw_images(50, 2), class_names=names)
@@ -215,7 +216,7 @@ def test_ctrl_c_keeps_what_is_finished(
 
     kept = {"ban": Sees, "mm-bd": Agrees, "ibd-psc": Calibrates}
     with monkeypatch.context() as patch:
-        for module in (trials, methods, bench_detect):
+        for module in (trials, methods, detect):
             patch.setattr(module, "DETECTORS", {**kept, "mm-bd": Stops})
         stopped = call()
     assert stopped.exit_code == 130

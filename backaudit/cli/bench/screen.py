@@ -8,8 +8,8 @@ from backaudit.bench.screening.trials import Plan, find_results, screen_subject,
 from backaudit.bench.tables.summary import Summary
 from backaudit.bench.trials.results import Record
 from backaudit.bench.trials.selection import Subject
-from backaudit.cli.bench import Bench
-from backaudit.cli.bench_options import BenchScreenOptions
+from backaudit.cli.bench.bench import Bench
+from backaudit.cli.bench.options import BenchScreenOptions
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.screeners import chosen_screeners
 from backaudit.core.errors import SettingError

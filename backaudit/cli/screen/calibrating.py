@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backaudit.cli.load_options import load_options_of
-from backaudit.cli.screen_options import ScreenOptions
+from backaudit.cli.screen.options import ScreenOptions
 from backaudit.cli.screeners import chosen_calibrations, chosen_screeners
 from backaudit.core.errors import SettingError
 from backaudit.core.screening import Calibration

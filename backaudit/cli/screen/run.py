@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from backaudit.cli.exits import ExitCode
-from backaudit.cli.flagged import Copies, check_folder
+from backaudit.cli.screen.flagged import Copies, check_folder
 from backaudit.cli.messages import say, standard_error
 from backaudit.cli.outputs import (
     Output,
@@ -21,11 +21,11 @@ from backaudit.cli.outputs import (
     write_outputs,
 )
 from backaudit.cli.progress import progress_shown
-from backaudit.cli.screen_calibrating import Calibrated, calibrated, check_calibrating
-from backaudit.cli.screen_lines import lines_written
-from backaudit.cli.screen_options import ScreenOptions
-from backaudit.cli.screen_report import report_of
-from backaudit.cli.screening import Recorder, Screened
+from backaudit.cli.screen.calibrating import Calibrated, calibrated, check_calibrating
+from backaudit.cli.screen.lines import lines_written
+from backaudit.cli.screen.options import ScreenOptions
+from backaudit.cli.screen.report import report_of
+from backaudit.cli.screen.screening import Recorder, Screened
 from backaudit.core.errors import SettingError
 from backaudit.core.progress import track
 from backaudit.firewall.export import export_guarded, renderer_for

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from torch import Tensor
 
-from backaudit.cli.flagged import Copies
+from backaudit.cli.screen.flagged import Copies
 from backaudit.core.screening import Calibration
 from backaudit.core.suspect import Suspect
 from backaudit.firewall.screen import ImageBatch, ImageResult, screen

@@ -10,8 +10,8 @@ from backaudit.bench.purification.trials import Plan, find_results, purify_subje
 from backaudit.bench.tables.summary import Summary
 from backaudit.bench.trials.results import Record
 from backaudit.bench.trials.selection import Subject
-from backaudit.cli.bench import Bench
-from backaudit.cli.bench_options import BenchPurifyOptions
+from backaudit.cli.bench.bench import Bench
+from backaudit.cli.bench.options import BenchPurifyOptions
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.purify.methods import chosen_purifiers
 from backaudit.core.errors import SettingError

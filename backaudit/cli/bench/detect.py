@@ -8,8 +8,8 @@ from backaudit.bench.detection.trials import detect, find_results
 from backaudit.bench.tables.summary import Summary
 from backaudit.bench.trials.results import Record
 from backaudit.bench.trials.selection import Subject
-from backaudit.cli.bench import Bench
-from backaudit.cli.bench_options import BenchDetectOptions
+from backaudit.cli.bench.bench import Bench
+from backaudit.cli.bench.options import BenchDetectOptions
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.methods import chosen_detectors
 from backaudit.core.errors import SettingError

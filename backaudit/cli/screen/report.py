@@ -1,9 +1,9 @@
 """A screening that is over, as its reports want it, and the exit code it gets."""
 
 from backaudit.cli.exits import ExitCode
-from backaudit.cli.screen_calibrating import Calibrated
-from backaudit.cli.screen_options import FailOnImages, ScreenOptions
-from backaudit.cli.screening import Screened
+from backaudit.cli.screen.calibrating import Calibrated
+from backaudit.cli.screen.options import FailOnImages, ScreenOptions
+from backaudit.cli.screen.screening import Screened
 from backaudit.core.errors import InputError
 from backaudit.firewall.inputs import Inputs
 from backaudit.reports.screening.report import Counts, Screening

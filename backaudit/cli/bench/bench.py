@@ -14,7 +14,7 @@ from backaudit.bench.trials.auditor import CleanSample
 from backaudit.bench.trials.results import Record
 from backaudit.bench.trials.selection import LeftOut, Subject, choose_models, subjects
 from backaudit.bench.zoo.manifest import Card
-from backaudit.cli.bench_options import BenchOptions
+from backaudit.cli.bench.options import BenchOptions
 from backaudit.cli.device import choose_device
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.messages import say, standard_error

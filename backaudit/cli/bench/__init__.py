@@ -1,0 +1,1 @@
+"""backaudit bench: the methods on models whose truth is known."""

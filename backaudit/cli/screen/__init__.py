@@ -1,0 +1,1 @@
+"""backaudit screen: single images, scored and flagged."""
