@@ -7,11 +7,12 @@ from backaudit.core.evidence import Evidence, Run
 from backaudit.core.purification import Candidate, Tried
 from backaudit.core.verdict import MODEL_LEVEL
 
-AUTOMATIC = ("noise-ft", "tsbd", "clp", "anp", "ft")
-"""What ``auto`` tries, in this order."""
+AUTOMATIC = ("tsbd", "noise-ft", "clp", "anp", "ft")
+"""What ``auto`` tries, in this order: first what left least of the backdoors of calibration models.
 
-CERTAIN = 2
-"""So many of them are tried in any case, the others for as long as none is good enough."""
+The detectors fall silent before a trigger does, so that they cannot tell which of two results in
+which they find nothing is the better one.
+"""
 
 
 def best_of(tried: Sequence[Tried]) -> int | None:

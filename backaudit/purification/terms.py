@@ -30,7 +30,7 @@ class PurifyTerms:
         triggered: images that carry the trigger, if somebody has them.
         detected: what a scan said about the suspect; None if none was made.
         only_if_found: whether a suspect in which that scan found nothing is left as it is.
-        at_least: how many of several purifiers are tried although one is good enough; None for all.
+        first_good: whether the first purifier that is good enough is taken, and no other tried.
         clean: folder or file of the clean images, with which the result is loaded again as a user
             would; None to load it as the suspect was prepared.
         options: with which the suspect was loaded.
@@ -44,7 +44,7 @@ class PurifyTerms:
     triggered: Triggered | None = None
     detected: Detected | None = None
     only_if_found: bool = True
-    at_least: int | None = None
+    first_good: bool = False
     clean: Path | None = None
     options: LoadOptions = field(default_factory=LoadOptions)
 

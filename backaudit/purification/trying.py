@@ -60,7 +60,7 @@ class Trial:
     terms: PurifyTerms
 
     def attempts(self, purifiers: Sequence[Purifier]) -> tuple[Attempt, ...]:
-        """Run purifiers until enough were tried and one is good enough.
+        """Run purifiers, all of them or until one is good enough.
 
         Of a single one, errors are raised; of several, they are what came of one of them.
 
@@ -73,10 +73,9 @@ class Trial:
         made: list[Attempt] = []
         for purifier in purifiers:
             made.append(self._caught(purifier))
-            if self.terms.at_least is not None and len(made) >= self.terms.at_least:
-                outcomes = [each.tried.outcome for each in made]
-                if any(isinstance(o, Candidate) and o.good_enough for o in outcomes):
-                    break
+            outcome = made[-1].tried.outcome
+            if self.terms.first_good and isinstance(outcome, Candidate) and outcome.good_enough:
+                break
         if all(each.network is None for each in made):
             raise NotApplicableError(f"no purifier could be applied. {' '.join(_reasons(made))}")
         return tuple(made)

@@ -188,8 +188,8 @@ def test_if_no_method_could_be_applied_the_reasons_are_given(toy_world: ToyWorld
 
 def test_further_methods_are_tried_only_while_none_is_good_enough(toy_world: ToyWorld) -> None:
     gentler = Repairs(factor=0.998)
-    assert len(run(toy_world, Repairs(), gentler, Wrecks(), at_least=2).tried) == 2
-    assert len(run(toy_world, Wrecks(), Wrecks(), Repairs(), gentler, at_least=2).tried) == 3
+    assert len(run(toy_world, Repairs(), gentler, Wrecks(), first_good=True).tried) == 1
+    assert len(run(toy_world, Wrecks(), Wrecks(), Repairs(), gentler, first_good=True).tried) == 3
     assert len(run(toy_world, Repairs(), gentler, Wrecks()).tried) == 3
 
 

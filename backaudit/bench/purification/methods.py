@@ -14,7 +14,6 @@ from backaudit.core.purification import Candidate
 from backaudit.core.suspect import Suspect
 from backaudit.detectors.calibration import load_calibration
 from backaudit.nets.stages import NoStages
-from backaudit.purification.choosing import CERTAIN
 from backaudit.purification.detecting import detect
 from backaudit.purification.purify import purify
 from backaudit.purification.splitting import divided
@@ -144,7 +143,7 @@ class Automatic:
     def purify(self, suspect: Suspect, clean: CleanSet, seed: int) -> Purified:
         """Scan, try what suits, take the best; leave it alone where the scan finds nothing."""
         start = time.perf_counter()
-        terms = PurifyTerms(seed=seed, at_least=CERTAIN)
+        terms = PurifyTerms(seed=seed, first_good=True)
         with under(self.name):
             terms = replace(terms, detected=detect(suspect, clean, terms))
             made = purify(suspect, clean, self.purifiers, None, terms)

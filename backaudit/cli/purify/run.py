@@ -18,7 +18,6 @@ from backaudit.core.errors import SettingError
 from backaudit.core.purification import Purification, Result
 from backaudit.core.suspect import Suspect
 from backaudit.loading.load import load
-from backaudit.purification.choosing import CERTAIN
 from backaudit.purification.detecting import detect, read_audit
 from backaudit.purification.provenance import record_beside
 from backaudit.purification.purify import purify
@@ -44,7 +43,7 @@ def run(options: PurifyOptions) -> ExitCode:
         force=options.force,
         resume=options.resume,
         only_if_found=options.method == AUTO,
-        at_least=CERTAIN if options.method == AUTO else None,
+        first_good=options.method == AUTO,
         clean=options.clean,
         options=load_options_of(options),
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from backaudit.cli.exits import ExitCode
-from backaudit.cli.screen.flagged import Copies, check_folder
 from backaudit.cli.messages import say, standard_error
 from backaudit.cli.outputs import (
     Output,
@@ -22,6 +21,7 @@ from backaudit.cli.outputs import (
 )
 from backaudit.cli.progress import progress_shown
 from backaudit.cli.screen.calibrating import Calibrated, calibrated, check_calibrating
+from backaudit.cli.screen.flagged import Copies, check_folder
 from backaudit.cli.screen.lines import lines_written
 from backaudit.cli.screen.options import ScreenOptions
 from backaudit.cli.screen.report import report_of

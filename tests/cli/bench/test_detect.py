@@ -12,8 +12,8 @@ from backaudit.bench.detection import trials
 from backaudit.bench.trials import trial
 from backaudit.bench.trials.auditor import CleanImages
 from backaudit.cli import methods
-from backaudit.cli.bench import bench, detect
 from backaudit.cli.app import app
+from backaudit.cli.bench import bench, detect
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.evidence import Evidence
 from backaudit.core.suspect import Suspect

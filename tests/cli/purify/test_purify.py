@@ -72,11 +72,11 @@ def test_reports_go_to_files_and_the_result_is_told(call: Call, tmp_path: Path) 
     assert call("-r", "json=q.json", "--quiet").output == ""
 
 
-def test_auto_scans_first_and_tries_at_least_two(call: Call, calls: Calls) -> None:
+def test_auto_scans_first_and_takes_the_first_that_is_good_enough(call: Call, calls: Calls) -> None:
     call()
     ((purifiers, output, terms),) = calls.purifies
     assert [each.rule.name for each in purifiers] == ["repairs", "wrecks"]
-    assert (output, terms.at_least, calls.scans) == (Path("new.pt"), 2, 1)
+    assert (output, terms.first_good, calls.scans) == (Path("new.pt"), True, 1)
     assert terms.only_if_found
     assert terms.detected is not None
     assert terms.detected.verdict is Verdict.BACKDOORED
@@ -86,7 +86,7 @@ def test_a_named_method_is_run_without_a_scan(call: Call, calls: Calls) -> None:
     call("--method", "repairs", "--set", "repairs.steps=5")
     ((purifiers, _, terms),) = calls.purifies
     assert list(purifiers) == [Repairs(steps=5)]
-    assert (terms.at_least, terms.detected, calls.scans) == (None, None, 0)
+    assert (terms.first_good, terms.detected, calls.scans) == (False, None, 0)
     assert not terms.only_if_found
 
 

@@ -8,8 +8,8 @@ from PIL import Image
 from torch import Tensor, nn
 from typer.testing import CliRunner, Result
 
-from backaudit.cli.screen import calibrating
 from backaudit.cli.app import app
+from backaudit.cli.screen import calibrating
 from backaudit.cli.screen.calibrating import Calibrated
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.evidence import Rule

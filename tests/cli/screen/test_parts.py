@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from backaudit.cli.exits import ExitCode
-from backaudit.cli.screen.flagged import Copies, check_folder
 from backaudit.cli.outputs import Output
+from backaudit.cli.screen.flagged import Copies, check_folder
 from backaudit.cli.screen.lines import StandardOutput, lines_written
 from backaudit.cli.screen.options import FailOnImages
 from backaudit.cli.screen.report import exit_code

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from backaudit.cli.screen import run as command
-from backaudit.cli.screen import lines
 from backaudit.cli.app import app
+from backaudit.cli.screen import lines
+from backaudit.cli.screen import run as command
 from backaudit.cli.screen.options import ScreenOptions
 from tests.cli.screen.conftest import Brightness, Call, draw, ready
 from tests.toy import SIZE
