@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from backaudit.core.errors import NotApplicableError
+from backaudit.core.errors import DivergedError, NotApplicableError
 from backaudit.core.evidence import Rule
 from backaudit.core.progress import under
 from backaudit.core.suspect import as_input
@@ -40,7 +40,8 @@ class TSBD:
     Blind to: what it has done to the backdoor, which only triggered images show.
     Differs from the official code: the share of neurons is given, where the code tries eleven and
         looks at triggered test images; unlearning stops at the accuracy of chance, where the code
-        stops at a tenth however many classes there are, and its rate grows until then; changes are
+        stops at a tenth however many classes there are, or before its loss leaves the range of
+        numbers, and its rate grows until then; changes are
         compared as they are, where the code rounds them to four decimals; convolutions called
         ``downsample`` are shortcuts, too, and linear layers but the last count where there are no
         two convolutions; a gradient of zero moves nothing, where the code divides by it; running
@@ -122,11 +123,16 @@ class TSBD:
         training = self._training(
             self.unlearning_epochs, self.unlearning_rate, self.unlearning_schedule
         )
-        with under(f"{self.rule.name}, unlearning"):
-            done = train_on_clean(
-                copy, parts, training, seed=seed, along=along, objective=Unlearning()
-            )
-        return copy, {"epochs": done["epochs"], "accuracy": watch.accuracies[-1]}
+        try:
+            with under(f"{self.rule.name}, unlearning"):
+                train_on_clean(
+                    copy, parts, training, seed=seed, along=along, objective=Unlearning()
+                )
+        except DivergedError:
+            # A loss that has no lower bound may leap; the state before has unlearned far enough.
+            if not watch.accuracies:
+                raise
+        return copy, {"epochs": len(watch.accuracies), "accuracy": watch.accuracies[-1]}
 
     def _training(self, epochs: int, learning_rate: float, schedule: Schedule) -> Training:
         return Training(

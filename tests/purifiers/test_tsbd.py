@@ -1,12 +1,14 @@
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backaudit.core.errors import NotApplicableError
+from backaudit.core.errors import DivergedError, NotApplicableError
 from backaudit.nets.layers import linear_maps
+from backaudit.purifiers import tsbd
 from backaudit.purifiers.tsbd import (
     TSBD,
     ActivenessAware,
@@ -37,6 +39,22 @@ def test_unlearning_ends_at_the_accuracy_of_chance(toy_world: ToyWorld) -> None:
     unlearning = repaired(QUICK, toy_world.backdoored).measurements["unlearning"]
     assert unlearning["accuracy"] <= 1 / 6
     assert 1 < unlearning["epochs"] < 100
+
+
+def test_an_unlearning_that_leaps_out_of_range_is_taken_as_far_as_it_went(
+    toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It is asked for an accuracy that it cannot have, so that its rate grows until it diverges.
+    monkeypatch.setattr(tsbd, "_classes", lambda *_: -1)
+    found = repaired(QUICK, toy_world.backdoored)
+    assert 1 < found.measurements["unlearning"]["epochs"] < QUICK.unlearning_epochs
+    assert found.success < 0.05
+    assert found.accuracy > 0.9
+
+
+def test_an_unlearning_that_leaps_at_once_is_an_error(toy_world: ToyWorld) -> None:
+    with pytest.raises(DivergedError, match="step"):
+        repaired(replace(QUICK, unlearning_rate=1e30), toy_world.backdoored)
 
 
 def layers(*weights: list[list[float]]) -> dict[str, nn.Module]:
