@@ -1,9 +1,10 @@
 """AUROC of BAN under other conditions.
 
 ``python benchmarks/ban_ablations.py NAME=RESULTS NAME=RESULTS ...``: each RESULTS is a folder that
-``backaudit bench detect ZOO`` wrote under one condition. The first is the default one: from its
-records come the readings at each single budget, with and without the feature mask. One JSON goes to
-standard output. Only models with one target class count.
+``backaudit bench detect ZOO`` wrote under one condition. From the records of the first one come the
+readings at each single budget, too, with and without the feature mask; it needs ``--set
+ban.damage=1`` so that every budget is reached. One JSON goes to standard output. Only models with
+one target class count.
 """
 
 import json
