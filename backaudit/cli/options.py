@@ -37,6 +37,13 @@ Force = Annotated[bool, option(OUTPUT, "--force", help="Overwrite existing outpu
 Quiet = Annotated[
     bool, option(OUTPUT, "--quiet", "-q", help="Print the report and errors, nothing else.")
 ]
+Classes = Annotated[
+    Path | None,
+    option(IMAGES, "--classes", help="File with the model's class names in order, one per line."),
+]
+MaxImages = Annotated[
+    int, option(IMAGES, "--max-images", min=1, help="Use at most this many clean images.")
+]
 Arch = Annotated[
     str | None,
     option(MODEL, "--arch", help="Architecture, if it is not recognised by itself."),
@@ -162,16 +169,8 @@ class ScanOptions:
             "without labels, or an .npz file. 50 are enough to start, 500 are better.",
         ),
     ]
-    classes: Annotated[
-        Path | None,
-        option(
-            IMAGES, "--classes", help="File with the model's class names in order, one per line."
-        ),
-    ] = None
-    max_images: Annotated[
-        int,
-        option(IMAGES, "--max-images", min=1, help="Use at most this many clean images."),
-    ] = 2500
+    classes: Classes = None
+    max_images: MaxImages = 2500
     arch: Arch = None
     model_def: ModelDef = None
     size: Size = None

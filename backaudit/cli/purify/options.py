@@ -12,9 +12,11 @@ from backaudit.cli.options import (
     OUTPUT,
     RUNNING,
     Arch,
+    Classes,
     Debug,
     Device,
     MaxGib,
+    MaxImages,
     Mean,
     ModelDef,
     Quiet,
@@ -71,16 +73,8 @@ class PurifyOptions:
             rich_help_panel=OUTPUT,
         ),
     ]
-    classes: Annotated[
-        Path | None,
-        option(
-            IMAGES, "--classes", help="File with the model's class names in order, one per line."
-        ),
-    ] = None
-    max_images: Annotated[
-        int,
-        option(IMAGES, "--max-images", min=1, help="Use at most this many clean images."),
-    ] = 2500
+    classes: Classes = None
+    max_images: MaxImages = 2500
     method: Annotated[
         str,
         option(
