@@ -55,6 +55,14 @@ def record(report: Report) -> dict[str, Any]:
 
 def _suspect(suspect: Suspect, clean: CleanSet) -> dict[str, Any]:
     accuracy = clean.accuracy
+    return suspect_record(suspect) | {
+        "clean_accuracy": accuracy,
+        "clean_accuracy_interval": None if accuracy is None else wilson(accuracy, len(clean)),
+    }
+
+
+def suspect_record(suspect: Suspect) -> dict[str, Any]:
+    """Lay out which model it is, and what had to be guessed about it."""
     return {
         "path": str(suspect.path),
         "sha256": suspect.sha256,
@@ -63,8 +71,6 @@ def _suspect(suspect: Suspect, clean: CleanSet) -> dict[str, Any]:
         "num_classes": suspect.num_classes,
         "image_shape": suspect.image_shape,
         "class_names": suspect.class_names,
-        "clean_accuracy": accuracy,
-        "clean_accuracy_interval": None if accuracy is None else wilson(accuracy, len(clean)),
         "assumptions": suspect.assumptions,
         "device": str(suspect.device),
     }

@@ -126,7 +126,7 @@ def smoke() -> list[Recipe]:
 
 
 def calibration() -> list[Recipe]:
-    """What statistics and thresholds are chosen on: no network, width or seed of ``cpu``."""
+    """What statistics and thresholds are chosen on: other widths and seeds than in ``cpu``."""
     recipes: list[Recipe] = []
     for network, options in (
         ("resnet18-cifar", {"width": 8}),

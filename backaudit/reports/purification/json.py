@@ -8,9 +8,8 @@ from typing import Any
 from backaudit.core.evidence import Failed, NotApplicable, Run
 from backaudit.core.measured import AttackMeasured, Measured, Share
 from backaudit.core.purification import Candidate, Detected, Output, Purification, Tried
-from backaudit.core.suspect import Suspect
 from backaudit.core.version import own_version
-from backaudit.reports.json import clean_set_record, rule_record, run_record
+from backaudit.reports.json import clean_set_record, rule_record, run_record, suspect_record
 from backaudit.reports.plain import SCHEMA_VERSION, dumped, finite, versions
 from backaudit.reports.purification.wording import headline, not_known, warnings
 
@@ -38,7 +37,7 @@ def record(made: Purification, blind_to: BlindTo) -> dict[str, Any]:
         "headline": headline(made),
         "exit_code": made.result.exit_code,
         "seed": made.seed,
-        "suspect": _suspect(made.suspect),
+        "suspect": suspect_record(made.suspect),
         "clean_set": clean_set_record(made.suspect, made.clean) | parts,
         "audit": None if made.detected is None else _detected(made.detected),
         "audit_after": None if made.rescanned is None else _detected(made.rescanned),
@@ -56,20 +55,6 @@ def record(made: Purification, blind_to: BlindTo) -> dict[str, Any]:
     }
     plain: dict[str, Any] = finite(found)
     return plain
-
-
-def _suspect(suspect: Suspect) -> dict[str, Any]:
-    return {
-        "path": str(suspect.path),
-        "sha256": suspect.sha256,
-        "format": suspect.format,
-        "architecture": suspect.architecture,
-        "num_classes": suspect.num_classes,
-        "image_shape": suspect.image_shape,
-        "class_names": suspect.class_names,
-        "assumptions": suspect.assumptions,
-        "device": str(suspect.device),
-    }
 
 
 def _detected(detected: Detected) -> dict[str, Any]:

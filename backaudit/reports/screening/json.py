@@ -7,6 +7,7 @@ from typing import Any
 from backaudit.core.screening import Calibration
 from backaudit.core.suspect import Suspect
 from backaudit.core.version import own_version
+from backaudit.reports.json import suspect_record
 from backaudit.reports.plain import SCHEMA_VERSION, finite, versions
 from backaudit.reports.screening.report import ClassFlags, FlagTest, Screening
 from backaudit.reports.screening.wording import headline
@@ -22,7 +23,8 @@ def record(screening: Screening) -> dict[str, Any]:
         "headline": headline(screening),
         "exit_code": int(screening.exit_code),
         "fail_on": screening.fail_on,
-        "suspect": _suspect(screening.suspect),
+        "suspect": suspect_record(screening.suspect)
+        | {"preprocessing": asdict(screening.suspect.preprocessing)},
         "calibrated_by": screening.calibrated_by,
         "screeners": [_screener(screening, each) for each in screening.calibrations],
         "inputs": {
@@ -44,21 +46,6 @@ def record(screening: Screening) -> dict[str, Any]:
     }
     plain: dict[str, Any] = finite(found)
     return plain
-
-
-def _suspect(suspect: Suspect) -> dict[str, Any]:
-    return {
-        "path": str(suspect.path),
-        "sha256": suspect.sha256,
-        "format": suspect.format,
-        "architecture": suspect.architecture,
-        "num_classes": suspect.num_classes,
-        "image_shape": suspect.image_shape,
-        "class_names": suspect.class_names,
-        "preprocessing": asdict(suspect.preprocessing),
-        "assumptions": suspect.assumptions,
-        "device": str(suspect.device),
-    }
 
 
 def _screener(screening: Screening, calibration: Calibration) -> dict[str, Any]:
