@@ -135,7 +135,8 @@ def from_npz(path: Path) -> Dataset:
         if test_y.max() > train_y.max():
             raise ValueError("test_y has a class that train_y lacks")
     except (*UNREADABLE, KeyError, TypeError) as error:
-        raise CleanSetError(f"{path}: not a data set with the arrays {_ARRAYS}: {error}") from error
+        wanted = ", ".join(_ARRAYS)
+        raise CleanSetError(f"{path} is no data set with the arrays {wanted}: {error}") from error
     names = tuple(str(label) for label in range(int(train_y.max()) + 1))
     return Dataset(*train, *test, class_names=names)
 

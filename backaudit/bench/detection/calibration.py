@@ -1,9 +1,9 @@
 """Thresholds from benign models: ``python -m backaudit.bench.detection.calibration``.
 
 Its arguments are ``ZOO OUT NAME=DATA.npz ...``. Every benign model of the folder ZOO is scanned as
-a user would scan it. The threshold of a detector is far enough above all their scores that another
-benign model should stay below it. OUT receives ``calibration.json``, which ships inside the
-package, and ``benign-models.json``, what it rests on.
+a user would scan it, by every detector that judges models. The threshold of a detector is far
+enough above all their scores that another benign model should stay below it. OUT receives
+``calibration.json``, which ships inside the package, and ``benign-models.json``, what it rests on.
 """
 
 import json
@@ -18,14 +18,18 @@ from backaudit.audit import scan
 from backaudit.bench.data.datasets import Dataset, from_npz, generated_signs
 from backaudit.bench.trials.auditor import CleanSample, hand_over
 from backaudit.bench.zoo.manifest import read_cards
+from backaudit.core.errors import SettingError
 from backaudit.core.evidence import Evidence
 from backaudit.core.rates import wilson
-from backaudit.detectors import BAN, MMBD, TargetedNoise
+from backaudit.core.verdict import MODEL_LEVEL
+from backaudit.detectors import DETECTORS
 from backaudit.detectors.interface import Detector
 
 log = logging.getLogger(__name__)
 
 CLEAN_IMAGES = 200
+FEWEST = 3
+"""Benign models: leaving one out, the others must still have a standard deviation."""
 
 
 def benign_scores(
@@ -55,6 +59,9 @@ def thresholds(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]
 
     The false alarms are counted leaving one out: each model against the threshold that the others
     would have set.
+
+    Raises:
+        SettingError: if a detector read fewer than three models.
     """
     names = sorted({name for record in records for name in record["scores"]})
     return {
@@ -64,6 +71,11 @@ def thresholds(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]
 
 
 def _calibrated(scores: Sequence[float]) -> dict[str, Any]:
+    if len(scores) < FEWEST:
+        raise SettingError(
+            f"a threshold takes the scores of {FEWEST} benign models or more, of which there are "
+            f"{len(scores)}; train others, such as `backaudit zoo train --preset calibration`"
+        )
     chosen = limits(scores)
     left_out = [[*scores[:index], *scores[index + 1 :]] for index in range(len(scores))]
     alarms = sum(
@@ -108,12 +120,19 @@ def main(zoo: Path, out: Path, named_files: Sequence[str]) -> None:
     files = dict(text.split("=", 1) for text in named_files)
     datasets = {"signs": generated_signs(train_per_class=1)}
     datasets |= {name: from_npz(Path(file)) for name, file in files.items()}
-    records = benign_scores(zoo, datasets, (BAN(), MMBD(), TargetedNoise()))
+    judging = (each for each in DETECTORS.values() if each.rule.id.startswith(MODEL_LEVEL))
+    records = benign_scores(zoo, datasets, tuple(each() for each in judging))
     out.mkdir(parents=True, exist_ok=True)
-    for name, content in (("calibration", thresholds(records)), ("benign-models", records)):
-        (out / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    _write(records, out / "benign-models.json")
+    _write(thresholds(records), out / "calibration.json")
+
+
+def _write(content: object, path: Path) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

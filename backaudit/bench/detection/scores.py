@@ -15,7 +15,7 @@ from backaudit.bench.tables.figures import (
     share,
 )
 from backaudit.bench.tables.layout import Columns, FigureTable
-from backaudit.bench.tables.rows import NO_ATTACK, attack_of, hits_of, number, rate
+from backaudit.bench.tables.rows import NO_ATTACK, attack_of, hits_of, number, rate, seconds_text
 from backaudit.bench.trials.results import Record
 from backaudit.core.printable import counted
 
@@ -83,7 +83,7 @@ class _Scores:
         yield number(self.f1)
         yield hits_of(self.false_alarms)
         yield rate(self.false_alarms)
-        yield f"{self.seconds:.1f}"
+        yield seconds_text(self.seconds)
 
     def record(self) -> dict[str, Any]:
         return {

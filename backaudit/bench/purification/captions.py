@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from backaudit.bench.purification.figures import is_purified
 from backaudit.bench.purification.methods import Single
 from backaudit.bench.purification.trials import Plan
-from backaudit.bench.tables.captions import images_text, reasons, settings_text
+from backaudit.bench.tables.captions import images_text, range_text, reasons, settings_text
 from backaudit.bench.trials.results import Record
 from backaudit.core.printable import counted
 from backaudit.core.purification import Result
@@ -38,14 +38,7 @@ def _measured_on(results: Sequence[Record]) -> str:
     outcomes = [result["outcome"] for result in results if is_purified(result)]
     clean = {each["clean_images"] for each in outcomes}
     triggered = {each["triggered_images"] for each in outcomes} - {0}
-    return f"{_range(clean)} clean and {_range(triggered)} triggered test images"
-
-
-def _range(counts: set[int]) -> str:
-    if not counts:
-        return "no"
-    low, high = min(counts), max(counts)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{range_text(clean)} clean and {range_text(triggered)} triggered test images"
 
 
 def _choices(results: Sequence[Record]) -> Iterator[str]:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from backaudit.bench.purification.figures import Figures, is_purified
+from backaudit.bench.tables.captions import machines_text
 from backaudit.bench.tables.figures import is_benign, median_seconds
 from backaudit.bench.tables.layout import Columns, FigureTable
 from backaudit.bench.tables.means import Mean, percents
-from backaudit.bench.tables.rows import ALL, Cells, network_of, sectioned
+from backaudit.bench.tables.rows import ALL, Cells, network_of, seconds_text, sectioned
 from backaudit.bench.trials.results import Record
-from backaudit.core.printable import counted
 
 BACKDOORED, BENIGN, TIME = "backdoored models", "benign models", ""
 HEADS = {
@@ -56,7 +56,7 @@ def costs_table(
         Columns(name, heads, tuple(cells.get(name, ()) for cells in kept))
         for name, heads in HEADS.items()
     )
-    notes = (NOTE, f"On {_machines(results)}.")
+    notes = (NOTE, f"On {machines_text(filter(is_purified, results))}.")
     return FigureTable("What purifying costs", "method", labels, groups, notes), records
 
 
@@ -69,7 +69,7 @@ def _costs(results: Sequence[Record]) -> tuple[Cells, dict[str, Any]]:
     cells = {
         BACKDOORED: (*_drops(attacked), percents(robust), str(attacked.models)),
         BENIGN: (*_drops(benign), str(benign.models)),
-        TIME: (f"{seconds:.1f}" if purified else "-", f"{purified}/{len(results)}"),
+        TIME: (seconds_text(seconds), f"{purified}/{len(results)}"),
     }
     record = {
         "backdoored": {"robust_accuracy": robust.record()} | _drop_record(attacked),
@@ -101,9 +101,3 @@ def points(mean: Mean) -> str:
         return "-"
     low, high = mean.interval
     return f"{100 * mean.value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
-
-
-def _machines(results: Sequence[Record]) -> str:
-    found = {(r["device"], r["threads"]) for r in results if is_purified(r)}
-    named = sorted(f"{device}, {counted(threads, 'thread')}" for device, threads in found)
-    return "; ".join(named) or "no machine yet"

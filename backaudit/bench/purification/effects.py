@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backaudit.bench.purification.figures import Figures, average, untouched
+from backaudit.bench.tables.captions import intervals_text
 from backaudit.bench.tables.figures import is_all_to_all
 from backaudit.bench.tables.layout import Columns, FigureTable
 from backaudit.bench.tables.means import Mean, percents
@@ -20,11 +21,7 @@ NOTE = (
     "max(0, drop of ACC) + 1] / 2, to be high; 50 if nothing changed. n: models. An average counts "
     "every attack the same; all-to-all attacks, which have no single target, have their own."
 )
-INTERVALS = (
-    "95 % intervals: the wider of what other images of one model would change (ACC, ASR: Wilson; "
-    "DER: from both) and, for several models, what other models would (Student's t); of an "
-    "average, what other attacks would."
-)
+INTERVALS = intervals_text("ACC, ASR: Wilson; DER: from both")
 
 
 @dataclass(frozen=True)

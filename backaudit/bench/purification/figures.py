@@ -4,11 +4,11 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from backaudit.bench.tables.figures import Interval
-from backaudit.bench.tables.means import Mean, mean_over
+from backaudit.bench.tables.figures import Interval, by_model
+from backaudit.bench.tables.means import Mean, average_of, mean_over
 from backaudit.bench.trials.results import Record
 from backaudit.core.rates import Z95, wilson
 
@@ -89,12 +89,7 @@ class Figures:
     @staticmethod
     def of(results: Iterable[Record], when: str = AFTER) -> "Figures":
         """Measure results of one method; those that came to no network are left out."""
-        by_model: dict[str, list[Measured]] = {}
-        for result in results:
-            found = measured(result, when)
-            if found is not None:
-                by_model.setdefault(result["model"], []).append(found)
-        return Figures(by_model)
+        return Figures(by_model(results, partial(measured, when=when)))
 
     @property
     def models(self) -> int:
@@ -170,14 +165,8 @@ def average(attacks: Mapping[str, Figures]) -> dict[str, Mean]:
         attacks: figures of one method by the attack's name.
     """
     return {
-        name: mean_over(
-            {
-                attack: [each.means[name].value]
-                for attack, each in attacks.items()
-                if each.means[name].models
-            },
-            lambda value: (value, value),
-            _within(name),
+        name: average_of(
+            {attack: each.means[name] for attack, each in attacks.items()}, _within(name)
         )
         for name in FIGURES
     }

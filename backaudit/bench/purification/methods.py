@@ -1,8 +1,7 @@
 """What is tried on a model: one purifier, or the choice that ``backaudit purify`` makes itself."""
 
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from torch import nn
@@ -14,7 +13,6 @@ from backaudit.core.purification import Candidate
 from backaudit.core.suspect import Suspect
 from backaudit.detectors.calibration import load_calibration
 from backaudit.nets.stages import NoStages
-from backaudit.purification.detecting import detect
 from backaudit.purification.purify import purify
 from backaudit.purification.splitting import divided
 from backaudit.purification.terms import PurifyTerms
@@ -142,14 +140,11 @@ class Automatic:
 
     def purify(self, suspect: Suspect, clean: CleanSet, seed: int) -> Purified:
         """Scan, try what suits, take the best; leave it alone where the scan finds nothing."""
-        start = time.perf_counter()
-        terms = PurifyTerms(seed=seed, first_good=True)
+        terms = PurifyTerms(seed=seed, scan_first=True, first_good=True)
         with under(self.name):
-            terms = replace(terms, detected=detect(suspect, clean, terms))
             made = purify(suspect, clean, self.purifiers, None, terms)
-        seconds = time.perf_counter() - start
         whole = record(made, {})
         said = {name: whole[name] for name in ("result", "headline", "audit", "tried")}
         said["taken"] = None if made.method is None else made.method.rule.name
         repaired = suspect if made.repaired is None else made.repaired
-        return Purified(repaired.network, seconds, said)
+        return Purified(repaired.network, made.seconds, said)

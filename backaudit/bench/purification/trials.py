@@ -1,6 +1,5 @@
 """Purifiers on a model whose truth is known, by the same code that users run."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -16,12 +15,10 @@ from backaudit.bench.trials.selection import Subject
 from backaudit.bench.trials.traffic import Traffic
 from backaudit.bench.trials.trial import Opened, find_or_make
 from backaudit.core.clean_set import CleanSet
-from backaudit.core.errors import NotApplicableError, SettingError, SuspectModifiedError
+from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Failed
 from backaudit.core.suspect import Suspect
 from backaudit.loading.load import LoadOptions
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,25 +81,14 @@ class _Desk:
 
     def tried(self, method: Method) -> dict[str, Any]:
         """Make one trial."""
-        if isinstance(self.opened.loaded, Failed):
-            return self.opened.record({"kind": "failed", "error": self.opened.loaded.error}, 0.0)
-        return self.opened.record(*self._outcome(*self.opened.loaded, method))
+        return self.opened.attempt(method.name, partial(self._outcome, method))
 
     def _outcome(
-        self, suspect: Suspect, clean: CleanSet, method: Method
+        self, method: Method, suspect: Suspect, clean: CleanSet
     ) -> tuple[Mapping[str, Any], float]:
-        try:
-            made = method.purify(suspect, clean, self.traffic.subject.seed)
-            repaired = replace(suspect, network=made.network)
-            found = comparison(self._before, answers(repaired, self.traffic), self.traffic)
-        except NotApplicableError as error:
-            return {"kind": "not-applicable", "reason": str(error)}, 0.0
-        except (SuspectModifiedError, SettingError):
-            raise
-        except Exception as error:
-            # One purifier's crash must not keep the others from their turn.
-            log.debug("%s crashed", method.name, exc_info=True)
-            return {"kind": "failed", "error": f"{type(error).__name__}: {error}"}, 0.0
+        made = method.purify(suspect, clean, self.traffic.subject.seed)
+        repaired = replace(suspect, network=made.network)
+        found = comparison(self._before, answers(repaired, self.traffic), self.traffic)
         return {"kind": "purified"} | found | dict(made.said), made.seconds
 
     @cached_property

@@ -6,7 +6,7 @@ from typing import Any
 
 from backaudit.bench.screening.figures import FIGURES, Figures, rank
 from backaudit.bench.tables.figures import is_all_to_all
-from backaudit.bench.tables.means import Mean, mean_over
+from backaudit.bench.tables.means import Mean, average_of
 from backaudit.bench.tables.rows import NO_ATTACK, Row, rows_of
 from backaudit.bench.trials.results import Record
 
@@ -59,12 +59,8 @@ def _order(each: Attacked, networks: Sequence[str], method: str) -> tuple[Any, .
 
 def average(rows: Sequence[Attacked], method: str) -> dict[str, Mean]:
     """The mean of each figure over rows: each attack counts the same, as in the paper's table."""
-    known = [(row.attack, row.figures[method]) for row in rows if row.figures[method].models]
     return {
-        name: mean_over(
-            {attack: [figures.means[name].value] for attack, figures in known},
-            lambda value: (value, value),
-        )
+        name: average_of({row.attack: row.figures[method].means[name] for row in rows})
         for name in FIGURES
     }
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from backaudit.bench.screening.figures import is_screened
 from backaudit.bench.screening.timing import LATENCY, THROUGHPUT
+from backaudit.bench.tables.captions import machines_text
 from backaudit.bench.tables.layout import Columns, FigureTable
 from backaudit.bench.tables.rows import network_of
 from backaudit.bench.trials.results import Record
-from backaudit.core.printable import counted
 
 PLAIN = "network alone"
 BATCHES = (THROUGHPUT, LATENCY)
@@ -53,12 +53,8 @@ def costs_table(
         )
         for method in methods
     )
-    where = ", ".join(
-        sorted({f"{r['device']}, {counted(r['threads'], 'thread')}" for r in screened})
-    )
-    table = FigureTable(
-        "Time per image", "model", tuple(networks), (plain, *groups), (NOTE, f"On {where}.")
-    )
+    notes = (NOTE, f"On {machines_text(screened)}.")
+    table = FigureTable("Time per image", "model", tuple(networks), (plain, *groups), notes)
     records = [{"network": name, "methods": found[name]} for name in networks]
     return table, records
 

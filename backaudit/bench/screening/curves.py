@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from backaudit.bench.screening.figures import Figures, is_screened, seen
-from backaudit.bench.tables.figures import is_all_to_all, is_benign
+from backaudit.bench.tables.figures import by_model, count_models, is_all_to_all, is_benign
 from backaudit.bench.tables.roc import Captions, Curve, Point, picture, roc_points
 from backaudit.bench.trials.results import Record
 from backaudit.core.printable import counted
@@ -26,8 +26,8 @@ def curves_picture(results: Sequence[Record], methods: Sequence[str]) -> str:
         for result in results
         if is_screened(result) and not is_benign(result) and not is_all_to_all(result)
     ]
-    models = len({result["model"] for result in own})
-    title = f"Triggered images, mean over {counted(models, 'model')} with one target class"
+    models = counted(count_models(own), "model")
+    title = f"Triggered images, mean over {models} with one target class"
     captions = Captions(
         title,
         across="share of clean images flagged",
@@ -44,10 +44,8 @@ def curve(name: str, results: Sequence[Record]) -> Curve:
     area = figures["auroc"].value
     if not math.isfinite(area):
         return Curve(f"{name}: no curve", ())
-    by_model: dict[str, list[list[float]]] = {}
-    for result in results:
-        by_model.setdefault(result["model"], []).append(_hits(result))
-    hits = np.mean([np.mean(seeds, axis=0) for seeds in by_model.values()], axis=0)
+    seeds = by_model(results, _hits).values()
+    hits = np.mean([np.mean(each, axis=0) for each in seeds], axis=0)
     points = ((0.0, 0.0), *zip(GRID.tolist(), hits.tolist(), strict=True))
     marked: Point = figures["fpr"].value, figures["tpr"].value
     return Curve(f"{name}: mean AUROC {area:.3f}", points, marked)

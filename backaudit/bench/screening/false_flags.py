@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backaudit.bench.screening.figures import is_screened
-from backaudit.bench.tables.figures import is_benign
+from backaudit.bench.tables.figures import by_model, is_benign
 from backaudit.bench.tables.layout import Columns, FigureTable
 from backaudit.bench.tables.means import Mean, mean_over, percents
 from backaudit.bench.tables.rows import rows_of
@@ -15,6 +15,7 @@ from backaudit.core.rates import wilson
 
 HEADS = ("flagged", "rate %", "expected %", "kept")
 UNLIKELY = 0.025
+"""Probability below which chance does not explain flags: one side of what 95 % intervals leave."""
 NOTE = (
     "New clean images of models without a backdoor. expected: at a false-flag rate, what conformal "
     "prediction promises (with the interval that the number of held-out images leaves to one "
@@ -46,14 +47,12 @@ class FalseFlags:
     @staticmethod
     def of_results(results: Sequence[Record]) -> "FalseFlags | None":
         """Count flags; None if there is no result to count."""
-        found = [(r["model"], r["outcome"]["false_flags"]) for r in results if is_screened(r)]
-        if not found:
+        screened = [result for result in results if is_screened(result)]
+        tests = [result["outcome"]["false_flags"] for result in screened]
+        if not tests:
             return None
-        rates: dict[str, list[float]] = {}
-        for model, test in found:
-            rates.setdefault(model, []).append(test["flagged"] / test["images"])
-        fewest = min(test["images"] for _, test in found)
-        tests = [test for _, test in found]
+        rates = by_model(screened, _rate)
+        fewest = min(test["images"] for test in tests)
         low, high = (statistics.fmean(test["interval"][end] for test in tests) for end in (0, 1))
         return FalseFlags(
             flagged=sum(test["flagged"] for test in tests),
@@ -81,6 +80,12 @@ class FalseFlags:
         }
 
 
+def _rate(result: Record) -> float:
+    test = result["outcome"]["false_flags"]
+    rate: float = test["flagged"] / test["images"]
+    return rate
+
+
 def false_flags_table(
     results: Sequence[Record], methods: Sequence[str]
 ) -> tuple[FigureTable | None, list[dict[str, Any]]]:
@@ -93,7 +98,7 @@ def false_flags_table(
     Returns:
         The table, None without a benign model; and the same as records.
     """
-    rows = list(rows_of([result for result in results if is_benign(result)]))
+    rows = rows_of([result for result in results if is_benign(result)])
     counted = [
         {method: FalseFlags.of_results(row.results.get(method, [])) for method in methods}
         for row in rows

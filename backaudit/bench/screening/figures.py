@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from backaudit.bench.screening.seen import Seen
-from backaudit.bench.tables.figures import Interval, auroc_interval
+from backaudit.bench.tables.figures import Interval, auroc_interval, by_model
 from backaudit.bench.tables.means import Mean, mean_over
 from backaudit.bench.trials.results import Record
 from backaudit.core.rates import wilson
@@ -94,12 +94,7 @@ class Figures:
     @staticmethod
     def of(results: Sequence[Record], *, only_successful: bool = False) -> "Figures":
         """Measure results of one screener; those that came to no scores are left out."""
-        by_model: dict[str, list[Measured]] = {}
-        for result in results:
-            found = measured(result, only_successful=only_successful)
-            if found is not None:
-                by_model.setdefault(result["model"], []).append(found)
-        return Figures(by_model)
+        return Figures(by_model(results, partial(measured, only_successful=only_successful)))
 
     @cached_property
     def means(self) -> dict[str, Mean]:

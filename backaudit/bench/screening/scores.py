@@ -1,21 +1,18 @@
 """How well each screener tells triggered from clean images, in the form of IBD-PSC's Table 1."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from backaudit.bench.screening.attacked import Attacked, average, networks_of
 from backaudit.bench.screening.figures import FIGURES
+from backaudit.bench.tables.captions import intervals_text, range_text
 from backaudit.bench.tables.layout import Columns, FigureTable
 from backaudit.bench.tables.means import Mean, percents
 from backaudit.bench.tables.rows import Cells, sectioned
 
 HEADS = ("AUROC", "F1", "TPR %", "FPR %", "n")
 NOTHING = ("-",) * len(HEADS)
-INTERVALS = (
-    "n: models. 95 % intervals: the wider of what other images of one model would change (AUROC: "
-    "Newcombe's method 5; rates: Wilson; F1: from both rates) and, for several models, what other "
-    "models would (Student's t); of an average, what other attacks would."
-)
+INTERVALS = intervals_text("AUROC: Newcombe's method 5; rates: Wilson; F1: from both rates")
 
 
 def scores_table(
@@ -33,7 +30,7 @@ def scores_table(
     groups = tuple(
         Columns(method, HEADS, tuple(cells.get(method, ()) for cells in kept)) for method in methods
     )
-    notes = (_counted(rows, only_successful), INTERVALS)
+    notes = (_counted(rows, only_successful), f"n: models. {INTERVALS}")
     return FigureTable("Triggered images told from clean ones", "model", labels, groups, notes)
 
 
@@ -74,15 +71,12 @@ def share(mean: Mean) -> str:
 
 def _counted(rows: Sequence[Attacked], only_successful: bool) -> str:
     every = [figures for row in rows for figures in row.figures.values() if figures.models]
-    clean, triggered = (_range(getattr(f, kind) for f in every) for kind in ("clean", "triggered"))
+    clean, triggered = (
+        range_text(getattr(figures, kind) for figures in every) for kind in ("clean", "triggered")
+    )
     which = (
         "that are predicted as labelled, and triggered ones that go where the attacker wants, only"
         if only_successful
         else "and triggered ones, whatever the network predicts for them"
     )
     return f"Clean images {which}: {clean} and {triggered} a model."
-
-
-def _range(counts: Iterable[int]) -> str:
-    known = sorted(counts) or [0]
-    return str(known[0]) if known[0] == known[-1] else f"{known[0]} to {known[-1]}"

@@ -1,6 +1,5 @@
 """Screeners on a model whose truth is known, by the same calibration and run that users get."""
 
-import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,8 +16,6 @@ from backaudit.bench.trials.selection import Subject
 from backaudit.bench.trials.traffic import Shown, Traffic
 from backaudit.bench.trials.trial import Opened, find_or_make
 from backaudit.core.clean_set import CleanSet
-from backaudit.core.errors import NotApplicableError, SettingError, SuspectModifiedError
-from backaudit.core.evidence import Failed
 from backaudit.core.screening import Calibration
 from backaudit.core.seeding import seeded
 from backaudit.core.suspect import Suspect, batch_size
@@ -30,7 +27,6 @@ from backaudit.loading.load import LoadOptions
 from backaudit.nets.guard import untouched
 from backaudit.screeners.interface import Screener
 
-log = logging.getLogger(__name__)
 Said = dict[str, Any]
 
 
@@ -100,31 +96,16 @@ def find_results(subject: Subject, data: Dataset, plan: Plan, folder: Path) -> l
 def _tried(
     opened: Opened, traffic: Traffic, screener: Screener, rate: float | None
 ) -> dict[str, Any]:
-    if isinstance(opened.loaded, Failed):
-        return opened.record({"kind": "failed", "error": opened.loaded.error}, 0.0)
-    start = time.perf_counter()
-    outcome = _outcome(*opened.loaded, traffic, screener, rate)
-    return opened.record(outcome, time.perf_counter() - start)
-
-
-def _outcome(
-    suspect: Suspect, clean: CleanSet, traffic: Traffic, screener: Screener, rate: float | None
-) -> Said:
-    try:
+    def made(suspect: Suspect, clean: CleanSet) -> tuple[Said, float]:
+        start = time.perf_counter()
         with untouched(suspect.network), seeded(traffic.subject.seed):
-            start = time.perf_counter()
             calibration = calibrate(screener, suspect, clean, false_flag_rate=rate)
-            seconds = round(time.perf_counter() - start, 3)
-            said = {"kind": "screened", "calibrating_seconds": seconds}
-            return said | _calibrated(calibration) | _screened(suspect, calibration, traffic)
-    except NotApplicableError as error:
-        return {"kind": "not-applicable", "reason": str(error)}
-    except (SuspectModifiedError, SettingError):
-        raise
-    except Exception as error:
-        # One screener's crash must not keep the others from their turn.
-        log.debug("%s crashed", screener.rule.name, exc_info=True)
-        return {"kind": "failed", "error": f"{type(error).__name__}: {error}"}
+            calibrated = time.perf_counter()
+            said = _calibrated(calibration) | _screened(suspect, calibration, traffic)
+        seconds = {"calibrating_seconds": round(calibrated - start, 3)}
+        return {"kind": "screened"} | seconds | said, time.perf_counter() - start
+
+    return opened.attempt(screener.rule.name, made)
 
 
 def _calibrated(calibration: Calibration) -> Said:

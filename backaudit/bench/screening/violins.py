@@ -8,17 +8,18 @@ import torch
 from torch import Tensor
 
 from backaudit.bench.screening.figures import is_screened, seen
+from backaudit.bench.tables.figures import is_benign
 from backaudit.bench.tables.rows import attack_of, network_of
-from backaudit.bench.tables.svg import document, text
+from backaudit.bench.tables.svg import document, text, ticks
 from backaudit.bench.trials.results import Record
-from backaudit.core.printable import counted
+from backaudit.core.printable import counted, printable
 
 # Of Okabe and Ito, for colour-blind readers; the triggered ones are the darker ones in grey.
 CLEAN, TRIGGERED = "#56b4e9", "#a63a00"
 BINS = 50
 LEFT, TOP, WIDTH, RIGHT = 330, 64, 420, 30
 ROW, HALF = 44, 9
-TICKS = 5
+LONGEST = 54
 
 
 @dataclass(frozen=True)
@@ -50,35 +51,35 @@ def violins_picture(results: Sequence[Record], method: str) -> str:
 
 
 def spreads(results: Sequence[Record]) -> list[Spread]:
-    """The scores of each model, by network, attack and name."""
+    """The scores of each model, by network, attack and name; benign models first."""
     by_model: dict[tuple[str, str, str], list[Record]] = {}
     for result in results:
-        key = network_of(result), attack_of(result), str(result["model"])
+        attack = "" if is_benign(result) else attack_of(result)
+        key = network_of(result), attack, str(result["model"])
         by_model.setdefault(key, []).append(result)
-    return [_spread(key, own) for key, own in sorted(by_model.items())]
+    return [_spread(name, own) for (_, _, name), own in sorted(by_model.items())]
 
 
-def _spread(key: tuple[str, str, str], results: Sequence[Record]) -> Spread:
+def _spread(name: str, results: Sequence[Record]) -> Spread:
     clean, triggered = (
         [found.scores for each in results if (found := seen(each, kind)) is not None]
         for kind in ("clean", "triggered")
     )
     nothing = torch.empty(0, dtype=torch.float64)
     thresholds = tuple(sorted({result["outcome"]["threshold"] for result in results}))
-    return Spread(
-        key[2], torch.cat([nothing, *clean]), torch.cat([nothing, *triggered]), thresholds
-    )
+    return Spread(name, torch.cat([nothing, *clean]), torch.cat([nothing, *triggered]), thresholds)
 
 
 def drawn(title: str, rows: Sequence[Spread]) -> str:
     """Draw models below each other over one axis of scores."""
     low, high = _limits(rows)
-    height = TOP + ROW * len(rows) + 40
-    parts = [text(16, 22, f"{title}, {counted(len(rows), 'model')}", size=13), *_legend()]
+    height = TOP + ROW * len(rows) + 52
+    title = f"{title}, {counted(len(rows), 'model')}"
+    parts = [text(16, 22, title, size=13), *_legend()]
     parts += _axis(low, high, TOP + ROW * len(rows))
     for index, row in enumerate(rows):
         parts += _row(row, TOP + ROW * index, (low, high))
-    return document(LEFT + WIDTH + RIGHT, height, parts)
+    return document(title, LEFT + WIDTH + RIGHT, height, parts)
 
 
 def _limits(rows: Sequence[Spread]) -> tuple[float, float]:
@@ -103,15 +104,15 @@ THRESHOLD = 'stroke="#000000" stroke-width="1.5"'
 
 
 def _axis(low: float, high: float, bottom: float) -> Iterator[str]:
-    for tick in range(TICKS + 1):
-        value = low + (high - low) * tick / TICKS
+    for value in ticks(low, high):
         x = _across(value, low, high)
         yield f'<path d="M{x} {TOP}V{bottom}" stroke="#dddddd"/>'
-        yield text(x, bottom + 18, f"{value:.3g}", anchor="middle", size=11)
+        yield text(x, bottom + 18, f"{value:.6g}", anchor="middle", size=11)
+    yield text(LEFT + WIDTH / 2, bottom + 38, "score", anchor="middle")
 
 
 def _row(row: Spread, top: float, limits: tuple[float, float]) -> Iterator[str]:
-    yield text(LEFT - 10, top + ROW / 2 + 4, row.label, anchor="end")
+    yield text(LEFT - 10, top + ROW / 2 + 4, printable(row.label, LONGEST), anchor="end")
     for scores, colour, middle in (
         (row.clean, CLEAN, top + ROW / 4),
         (row.triggered, TRIGGERED, top + 3 * ROW / 4),

@@ -1,4 +1,4 @@
-"""Sentences below tables: under which settings results were made, and why some are missing."""
+"""Sentences below tables: what results were made with and where, and why some are missing."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,6 +23,37 @@ def settings_text(method: Any) -> str:
     if not other:
         return "published settings"
     return ", ".join(f"{name} {value} (usually {usual[name]})" for name, value in other.items())
+
+
+def intervals_text(of_images: str) -> str:
+    """What the intervals of ``mean_over``, and of averages of its means, say.
+
+    Args:
+        of_images: how the interval of each figure of one model is found.
+    """
+    return (
+        f"95 % intervals: the wider of what other images of one model would change ({of_images}) "
+        "and, for several models, what other models would (Student's t); of an average, what other "
+        "attacks would."
+    )
+
+
+def range_text(counts: Iterable[int]) -> str:
+    """The least and the most, as ``500 to 1,000``, or the one number that all are."""
+    ordered = sorted(counts) or [0]
+    low, high = ordered[0], ordered[-1]
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def machines_text(results: Iterable[Record]) -> str:
+    """What computed, as ``cpu, 2 threads``.
+
+    Args:
+        results: of trials whose model could be loaded.
+    """
+    found = {(result["device"], result["threads"]) for result in results}
+    named = sorted(f"{device}, {counted(threads, 'thread')}" for device, threads in found)
+    return "; ".join(named) or "no machine yet"
 
 
 def reasons(results: Iterable[Record], what: str, otherwise: str = "") -> Iterator[str]:

@@ -4,11 +4,12 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from backaudit.bench.trials.results import Record
 from backaudit.core.rates import Z95, wilson
 
+T = TypeVar("T")
 Interval = tuple[float, float]
 
 NOTHING = ("failed", "not-applicable")
@@ -82,6 +83,23 @@ class Share:
 def share(results: Sequence[Record], holds: Callable[[Record], bool]) -> Share:
     """The share of results for which ``holds``."""
     return Share(sum(map(holds, results)), len(results), count_models(results))
+
+
+def by_model(
+    results: Iterable[Record], measure: Callable[[Record], T | None]
+) -> dict[str, list[T]]:
+    """What is measured on the results of each model, one a seed.
+
+    Args:
+        results: of one method.
+        measure: None for a result that is left out.
+    """
+    found: dict[str, list[T]] = {}
+    for result in results:
+        measured = measure(result)
+        if measured is not None:
+            found.setdefault(result["model"], []).append(measured)
+    return found
 
 
 def count_models(results: Iterable[Record]) -> int:

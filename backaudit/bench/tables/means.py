@@ -59,6 +59,17 @@ def mean_over(
     return Mean(value, ends, len(means))
 
 
+def average_of(means: Mapping[str, Mean], within: Interval = (0.0, 1.0)) -> Mean:
+    """The mean of means, of which each counts the same, as attacks do in the papers' tables.
+
+    Args:
+        means: by name; those without models are left out.
+        within: what such a figure can be.
+    """
+    known = {name: [mean.value] for name, mean in means.items() if mean.models}
+    return mean_over(known, lambda value: (value, value), within)
+
+
 def percents(mean: Mean) -> str:
     """A rate in percent with its interval, as ``97.2 (95-99)``."""
     if not math.isfinite(mean.value):

@@ -81,7 +81,7 @@ def picture(curves: Sequence[Curve], captions: Captions) -> str:
         parts += _drawn(each, index)
     bottom = TOP + SIDE + BOTTOM + LINE * len(curves)
     parts.append(text(LEFT, bottom, f"circle: {captions.mark}", size=11))
-    return document(width, height, parts)
+    return document(captions.title, width, height, parts)
 
 
 def _axes(captions: Captions) -> Iterator[str]:

@@ -102,3 +102,8 @@ def percent(value: float) -> str:
 def number(value: float) -> str:
     """A figure with two digits."""
     return f"{value:.2f}" if math.isfinite(value) else "-"
+
+
+def seconds_text(value: float) -> str:
+    """A time in seconds."""
+    return f"{value:.1f}" if math.isfinite(value) else "-"

@@ -19,21 +19,11 @@ MOST_LOST = 0.1
 TIMES_CHANCE = 3
 
 
-def benchmark_models(zoo: Path) -> list[Card]:
-    """Cards of the models whose attack took and whose accuracy is not poor, by name.
+def read_cards(zoo: Path) -> list[Card]:
+    """Every card of a zoo, by name; it needs no manifest.
 
     Args:
-        zoo: folder of checkpoints with their cards; it needs no manifest.
-
-    Raises:
-        SettingError: if it is no folder of models.
-    """
-    cards = read_cards(zoo)
-    return [card for card in cards if not why_left_out(card, cards)]
-
-
-def read_cards(zoo: Path) -> list[Card]:
-    """Every card of a zoo, by name.
+        zoo: folder of checkpoints with their cards.
 
     Raises:
         SettingError: if there is none, or one cannot be read.

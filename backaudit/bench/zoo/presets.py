@@ -16,7 +16,7 @@ class _Family:
     """Recipes that share a data set, a network and a training.
 
     Args:
-        dataset: a name in ``bench.datasets``.
+        dataset: a name in ``bench.data.datasets``.
         architecture: a name in ``ARCHITECTURES``.
         options: of the architecture.
         training: how to train.
@@ -225,7 +225,8 @@ def paper() -> list[Recipe]:
     for family in families:
         recipes += family.benign(*seeds)
         for seed in seeds:
-            recipes += family.attacked(_BAN_ATTACKS, 100 * seed)
+            # No multiple of ten, or every model of an attack would have the same target class.
+            recipes += family.attacked(_BAN_ATTACKS, 101 * seed)
     rest: dict[str, Settings] = {name: {} for name in ATTACKS if name not in _BAN_ATTACKS}
     return [*recipes, *families[0].attacked({**rest, "badnets:all-to-all": _ALL_TO_ALL}, 9000)]
 

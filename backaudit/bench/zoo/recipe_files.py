@@ -106,15 +106,15 @@ def _recipe(record: object, where: str) -> Recipe:
 
 def _check_range(recipe: Recipe, where: str) -> None:
     training = recipe.training
-    smallest = {
-        "training.epochs": training.epochs,
-        "training.batch_size": training.batch_size,
-        "train_images": recipe.train_images if recipe.train_images is not None else 1,
-        "seed": recipe.seed + 1,
+    counts = {
+        "training.epochs": (training.epochs, 1),
+        "training.batch_size": (training.batch_size, 1),
+        "train_images": (recipe.train_images, 1),
+        "seed": (recipe.seed, 0),
     }
-    for name, value in smallest.items():
-        if value < 1:
-            raise SettingError(f"{where}: {name} is too small")
+    for name, (value, least) in counts.items():
+        if value is not None and value < least:
+            raise SettingError(f"{where}: {name} is {value}; give {least} or more")
     if training.learning_rate <= 0 or training.weight_decay < 0 or training.shift < 0:
         raise SettingError(
             f"{where}: learning_rate must be above 0; weight_decay and shift, not below"
@@ -134,7 +134,9 @@ def _check_network(recipe: Recipe, where: str) -> None:
 def _check_attack(recipe: Recipe, where: str) -> None:
     if recipe.attack is None:
         if recipe.attack_settings:
-            raise SettingError(f"{where}: attack_settings without an attack")
+            raise SettingError(
+                f"{where}: attack_settings without an attack: name the attack, or leave them out"
+            )
         return
     _check_known(recipe.attack, ATTACKS, where, "attack")
     attack = ATTACKS[recipe.attack]

@@ -61,6 +61,7 @@ def chosen_methods(text: str | None, settings: Sequence[str]) -> tuple[Method, .
     needed = [name for name in names if name != AUTO]
     if AUTO in names:
         needed += [name for name in AUTOMATIC if name in PURIFIERS]
-    made = {each.rule.name: each for each in chosen_purifiers(",".join(needed), settings)}
+    purifiers = chosen_purifiers(",".join(needed), settings, "--methods")
+    made = {each.rule.name: each for each in purifiers}
     tried = tuple(made[name] for name in AUTOMATIC if name in made)
     return tuple(Automatic(tried) if name == AUTO else Single(made[name]) for name in names)

@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from backaudit.core.evidence import Evidence, Failed, NotApplicable, Run
 from backaudit.core.measured import Measured, Share
 from backaudit.core.printable import counted, printable
-from backaudit.core.purification import Candidate, Purification, Result, Tried
+from backaudit.core.purification import (
+    WORKING_TRIGGER,
+    Candidate,
+    Purification,
+    Result,
+    Tried,
+)
 from backaudit.core.suspect import Suspect
 from backaudit.reports.layout import argument
 from backaudit.reports.wording import between, class_label, class_list, number, percent
@@ -145,6 +151,13 @@ def warnings(made: Purification) -> Iterator[str]:
         yield (
             f"It loses {points(made.accuracy_drop)} of {_accuracy_word(made)}, more than the "
             f"{points(made.max_accuracy_drop)} that may be lost: only --force lets it through."
+        )
+    attack = made.before.attack
+    if attack is not None and attack.success.interval[0] <= WORKING_TRIGGER:
+        yield (
+            f"Of the images with the trigger only {percent(attack.success.rate)} go to the target "
+            "in the original, so they prove nothing about the result: does --target name the "
+            "right class, and do they carry the trigger?"
         )
     yield from made.split.warnings
 

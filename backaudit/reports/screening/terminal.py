@@ -15,6 +15,7 @@ from backaudit.reports.wording import class_label, number
 
 SHOWN_CLASSES = 12
 SHOWN_UNREADABLE = 5
+COLOURS = {"alarm": "red", "doubt": "yellow", "calm": "cyan"}
 
 
 def render(screening: Screening) -> str:
@@ -24,14 +25,12 @@ def render(screening: Screening) -> str:
 
 def page(screening: Screening) -> RenderableType:
     """Lay out the page."""
-    colour = "red" if screening.test.p_value < wording.EXCESS else "yellow"
-    colour = colour if screening.test.flagged else "cyan"
     unreadable = list(wording.unreadable(screening, SHOWN_UNREADABLE))
     collapse = list(wording.collapse(screening))
     return Group(
         banner(
             wording.title(screening),
-            colour,
+            COLOURS[wording.urgency(screening)],
             wording.headline(screening),
             wording.meaning(screening),
         ),
@@ -86,10 +85,9 @@ def _score_table(screening: Screening, images: Sequence[Image]) -> RenderableTyp
 
 
 def _classes(screening: Screening) -> list[RenderableType]:
-    flagged = [each for each in screening.per_class if each.flagged]
+    flagged = wording.flagged_classes(screening)
     if not flagged:
         return []
-    flagged.sort(key=lambda each: (-each.flagged, each.label))
     table = Table.grid(padding=(0, 2))
     for each in flagged[:SHOWN_CLASSES]:
         table.add_row(Text(class_label(screening.suspect, each.label)), wording.share(each))

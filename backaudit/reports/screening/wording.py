@@ -15,35 +15,65 @@ EXCESS = 0.01
 def title(screening: Screening) -> str:
     """The result in four words."""
     test = screening.test
+    if not test.images:
+        return "Nothing screened"
     return f"{test.flagged:,} of {test.images:,} flagged"
 
 
 def headline(screening: Screening) -> str:
     """The result in one or two sentences."""
     test = screening.test
+    if not test.images:
+        return "No image was screened."
     if not test.flagged:
         return (
             f"None of {counted(test.images, 'image')} was flagged. That proves none of them clean."
         )
-    return (
-        f"{test.flagged:,} of {counted(test.images, 'image')} flagged; "
-        f"{_few(test.expected)} expected if all were clean (p {_probability(test.p_value)})."
-    )
+    return f"{test.flagged:,} of {counted(test.images, 'image')} flagged; {expected(screening)}."
+
+
+def expected(screening: Screening) -> str:
+    """What clean images lead one to expect."""
+    test = screening.test
+    return f"{_few(test.expected)} expected if all were clean (p {_probability(test.p_value)})"
 
 
 def meaning(screening: Screening) -> str:
-    """What the result says about the images together."""
+    """What the result says about the images together, and how many are not part of it."""
+    return " ".join(filter(None, (_explanation(screening), _missed(screening.counts.unreadable))))
+
+
+def _explanation(screening: Screening) -> str:
     test = screening.test
     if not test.flagged:
         return ""
     most = max(screening.per_class, key=lambda each: each.flagged)
     said = "Clean images could explain that many."
     if test.p_value < EXCESS:
-        said = "Clean images alone do not explain that many."
+        said = "Clean images of the same mix as the calibration's do not explain that many."
     if most.flagged < CONCENTRATED * test.flagged or test.flagged == 1:
         return said
     label = class_label(screening.suspect, most.label)
-    return f"{said} {most.flagged:,} of them are predicted as {label}."
+    # A class of which clean images are flagged, too, explains many flags where it is frequent.
+    clean = ""
+    if most.clean_images:
+        rate = f"{most.clean_flagged:,} of {most.clean_images:,}"
+        clean = f"; flagged of clean images predicted so: {rate}"
+    return f"{said} {most.flagged:,} of them are predicted as {label}{clean}."
+
+
+def _missed(unreadable: int) -> str:
+    if not unreadable:
+        return ""
+    return f"{counted(unreadable, 'input')} could not be read; nothing is known of what they hold."
+
+
+def urgency(screening: Screening) -> str:
+    """``alarm``, ``doubt`` or ``calm``: what a reader should feel at first sight."""
+    test = screening.test
+    if test.flagged and test.p_value < EXCESS:
+        return "alarm"
+    return "doubt" if test.flagged or screening.counts.unreadable else "calm"
 
 
 def threshold(calibration: Calibration, test: FlagTest) -> str:
@@ -88,7 +118,7 @@ def unreadable(screening: Screening, most: int) -> Iterator[str]:
     """Which inputs could not be read, and why; of many only the first."""
     counts = screening.counts
     for path, reason in counts.unreadable_named[:most]:
-        yield f"{printable(path, 80)}: {printable(reason, 120)}"
+        yield f"{printable(short_path(screening, path), 80)}: {printable(reason, 120)}"
     more = counts.unreadable - min(most, len(counts.unreadable_named))
     if more > 0:
         yield f"and {more:,} more; `-o jsonl` names all"
@@ -97,7 +127,7 @@ def unreadable(screening: Screening, most: int) -> Iterator[str]:
 def speed(screening: Screening) -> str:
     """How fast it went."""
     rate = screening.images_per_second
-    told = f", {rate:,.0f} images a second" if rate else ""
+    told = f", {counted(round(rate), 'image')} a second" if rate else ""
     return f"{counted(screening.test.images, 'image')} in {screening.seconds:.1f} s{told}"
 
 
@@ -108,9 +138,16 @@ def passes(screening: Screening) -> Iterator[str]:
 
 
 def short_path(screening: Screening, path: str) -> str:
-    """A path inside the screened folder without that folder, which the report names once."""
-    inside = f"{screening.source.rstrip('/')}/" if screening.kind == "folder" else ""
-    return path.removeprefix(inside)
+    """A path without the folder that the report names once."""
+    source = screening.source
+    inside = {"folder": f"{source.rstrip('/')}/", "npz": source[: source.rfind("/") + 1]}
+    return path.removeprefix(inside.get(screening.kind, ""))
+
+
+def flagged_classes(screening: Screening) -> list[ClassFlags]:
+    """Predicted classes of flagged images, the most frequent first."""
+    flagged = [each for each in screening.per_class if each.flagged]
+    return sorted(flagged, key=lambda each: (-each.flagged, each.label))
 
 
 def share(flags: ClassFlags) -> str:

@@ -133,7 +133,7 @@ def test_what_is_no_data_set_is_refused_by_name(
 ) -> None:
     path = tmp_path / "data.npz"
     write(path)
-    with pytest.raises(CleanSetError, match=r"data\.npz: not a data set with the arrays"):
+    with pytest.raises(CleanSetError, match=r"data\.npz is no data set with the arrays train_x, "):
         from_npz(path)
 
 

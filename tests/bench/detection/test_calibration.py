@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from backaudit.bench.detection.calibration import limits, thresholds
+from backaudit.core.errors import SettingError
 
 ROOT = Path(__file__).parents[3]
 SCORES = [0.1, 0.2, 0.3, 0.4, 0.5]
@@ -35,6 +36,12 @@ def test_false_alarms_are_counted_leaving_one_out() -> None:
     outlier = thresholds(records([*SCORES, 5.0]))["ban"]
     assert "leaving one out, 1 of them" in outlier["provenance"]
     assert outlier["threshold"] > 5.0
+
+
+def test_too_few_benign_models_are_refused() -> None:
+    assert thresholds(records(SCORES[:3]))
+    with pytest.raises(SettingError, match="3 benign models or more, of which there are 2"):
+        thresholds(records(SCORES[:2]))
 
 
 def test_the_shipped_calibration_follows_from_the_models_it_names() -> None:

@@ -5,7 +5,7 @@ import pytest
 from backaudit.bench.detection.figures import Area
 from backaudit.bench.detection.scores import area_text, scores_table
 from backaudit.core.rates import wilson
-from tests.bench.made import ATTACKED, BENIGN
+from tests.bench.made import ATTACKED, BENIGN, result
 
 RESULTS = [*BENIGN, *ATTACKED]
 
@@ -45,6 +45,13 @@ def test_without_backdoored_models_there_is_no_area() -> None:
     table, (record,) = scores_table(BENIGN, ["ban"])
     assert table.groups[0].rows[0] == ("-",)
     assert record["auroc"]["all attacks"]["interval"] is None
+
+
+def test_a_detector_that_read_no_model_took_no_time() -> None:
+    table, (record,) = scores_table([result("b1", None), result("a1", None, "badnets")], ["ban"])
+    shown = dict(zip(table.labels, (cells[0] for cells in table.groups[0].rows), strict=True))
+    assert shown["seconds (median)"] == "-"
+    assert math.isnan(record["median_seconds"])
 
 
 def test_how_an_area_is_written() -> None:

@@ -12,21 +12,17 @@ from backaudit.bench.purification.figures import measured
 from backaudit.bench.purification.measuring import answers
 from backaudit.bench.purification.methods import Single
 from backaudit.bench.purification.trials import Plan, find_results, purify_subject
-from backaudit.bench.trials import trial
-from backaudit.bench.trials.auditor import CleanImages, CleanSample
+from backaudit.bench.trials.auditor import CleanSample
 from backaudit.bench.trials.results import Record, read_results
-from backaudit.bench.trials.selection import Subject
-from backaudit.core.clean_set import CleanSet
-from backaudit.core.errors import CheckpointError
-from backaudit.core.suspect import Suspect
 from backaudit.loading.load import LoadOptions
 from backaudit.nets.guard import untouched
 from backaudit.nets.stages import Stages
 from backaudit.purifiers.interface import Measurements, Parts
-from tests.bench.zoos import badnets, card, recipe
+from tests.bench.conftest import Handed
+from tests.bench.zoos import badnets, rows, subject
 from tests.conftest import ToyWorld
 from tests.purifications import Diverges, Falls, FitsNothing, Repairs, Wrecks
-from tests.toy import CLASSES, TARGET, draw_images
+from tests.toy import TARGET
 
 PLAN = Plan((Single(Repairs()),), CleanSample(60), test_images=120)
 Run = Callable[..., list[Record]]
@@ -45,47 +41,13 @@ class Looks(Repairs):
         return {"seed": seed}
 
 
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    names = tuple(f"class {label}" for label in range(CLASSES))
-    return Dataset(*draw_images(2, 1), *draw_images(40, 2), class_names=names)
-
-
-def a_subject(
-    data: Dataset, plan: Plan = PLAN, *, backdoored: bool = True, **settings: Any
-) -> Subject:
-    made = badnets("one-7") if backdoored else recipe("other-8")
-    if settings:
-        made = recipe("one-7", attack="badnets", attack_settings=settings)
-    return Subject(card(made), Path("zoo/one-7.pt"), 0, plan.sample.draw(data, 0))
-
-
 @pytest.fixture
-def handed(toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch) -> list[CleanImages]:
-    """Loading is faked; the clean images that were handed over."""
-    calls: list[CleanImages] = []
-
-    def hand_over(_: Path, clean: CleanImages, __: object) -> tuple[Suspect, CleanSet]:
-        calls.append(clean)
-        assert clean.labels is not None
-        given = replace(toy_world.clean, images=clean.images, labels=clean.labels)
-        return toy_world.backdoored, given
-
-    monkeypatch.setattr(trial, "hand_over", hand_over)
-    return calls
-
-
-@pytest.fixture
-def run(handed: list[CleanImages], data: Dataset, tmp_path: Path) -> Run:
+def run(handed: Handed, data: Dataset, tmp_path: Path) -> Run:
     def made(plan: Plan = PLAN, **more: Any) -> list[Record]:
-        subject = a_subject(data, plan, **more)
-        return list(purify_subject(subject, data, plan, tmp_path, LoadOptions()))
+        made_of = subject(data, plan.sample, **more)
+        return list(purify_subject(made_of, data, plan, tmp_path, LoadOptions()))
 
     return made
-
-
-def rows(images: Tensor) -> set[bytes]:
-    return {image.numpy().tobytes() for image in images}
 
 
 def test_a_backdoor_that_is_wiped_out_with_everything_else_by_hand(
@@ -94,7 +56,7 @@ def test_a_backdoor_that_is_wiped_out_with_everything_else_by_hand(
     with untouched(toy_world.backdoored.network):
         (result,) = run(replace(PLAN, methods=(Single(Wrecks()),)))
     outcome = result["outcome"]
-    shown = PLAN.traffic(a_subject(data), data).clean
+    shown = PLAN.traffic(subject(data, PLAN.sample), data).clean
     # A network of zeros takes everything for the first class.
     share = float((shown.labels == 0).double().mean())
     before = outcome["before"]
@@ -113,7 +75,7 @@ def test_rates_are_those_of_the_network_on_the_test_images(
     run: Run, toy_world: ToyWorld, data: Dataset
 ) -> None:
     (result,) = run()
-    traffic = PLAN.traffic(a_subject(data), data)
+    traffic = PLAN.traffic(subject(data, PLAN.sample), data)
     assert traffic.triggered is not None
     predicted = toy_world.backdoored.logits(traffic.triggered.images).argmax(1)
     assert TARGET not in traffic.triggered.labels.tolist()
@@ -128,7 +90,7 @@ def test_an_all_to_all_attack_has_a_target_for_each_image(run: Run, data: Datase
     (result,) = run(target_class=None)
     outcome = result["outcome"]
     # The toy sends triggered images to one class: right for those of the class before it only.
-    traffic = PLAN.traffic(a_subject(data, target_class=None), data)
+    traffic = PLAN.traffic(subject(data, PLAN.sample, target_class=None), data)
     assert traffic.triggered is not None
     share = float((traffic.triggered.labels == TARGET - 1).double().mean())
     assert outcome["before"]["attack_success_rate"] == pytest.approx(share, abs=0.05)
@@ -144,14 +106,14 @@ def test_a_benign_model_has_an_accuracy_and_no_attack(run: Run) -> None:
 
 @pytest.mark.parametrize("imbalanced", [False, True])
 def test_no_image_that_is_measured_on_is_handed_over(
-    run: Run, data: Dataset, handed: list[CleanImages], imbalanced: bool
+    run: Run, data: Dataset, handed: Handed, imbalanced: bool
 ) -> None:
     Looks.seen.clear()
     sample = CleanSample(60, imbalanced=imbalanced)
     plan = Plan((Single(Looks()),), sample, test_images=None)
     run(plan)
-    (given,) = handed
-    traffic = plan.traffic(a_subject(data, plan), data)
+    ((_, given, _),) = handed
+    traffic = plan.traffic(subject(data, plan.sample), data)
     assert traffic.triggered is not None
     seen = rows(torch.cat(Looks.seen))
     assert seen < rows(given.images)
@@ -172,12 +134,12 @@ def test_what_a_method_is_told_names_no_attack(run: Run) -> None:
 
 
 def test_what_is_there_is_not_computed_again(
-    run: Run, handed: list[CleanImages], data: Dataset, tmp_path: Path
+    run: Run, handed: Handed, data: Dataset, tmp_path: Path
 ) -> None:
     first = run()
     assert run() == first
     assert len(handed) == 1
-    assert find_results(a_subject(data), data, PLAN, tmp_path) == first
+    assert find_results(subject(data, PLAN.sample), data, PLAN, tmp_path) == first
 
 
 @pytest.mark.parametrize(
@@ -192,13 +154,13 @@ def test_results_of_another_plan_are_kept_beside(
     run: Run, data: Dataset, tmp_path: Path, other: Plan
 ) -> None:
     run()
-    assert find_results(a_subject(data, other), data, other, tmp_path) == [None]
+    assert find_results(subject(data, other.sample), data, other, tmp_path) == [None]
     run(other)
     assert len(list(read_results(tmp_path))) == 2
 
 
 def test_methods_share_the_loading_and_the_measuring_before(
-    run: Run, handed: list[CleanImages], monkeypatch: pytest.MonkeyPatch
+    run: Run, handed: Handed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measurings: list[object] = []
 
@@ -236,19 +198,10 @@ def test_too_few_images_say_how_many_it_takes(run: Run) -> None:
     ],
 )
 def test_a_crash_is_a_result_that_is_tried_again(
-    run: Run, handed: list[CleanImages], purifier: Repairs, error: str
+    run: Run, handed: Handed, purifier: Repairs, error: str
 ) -> None:
     for _ in range(2):
         failed, good = run(replace(PLAN, methods=(Single(purifier), Single(Repairs()))))
         assert failed["outcome"] == {"kind": "failed", "error": error}
         assert good["outcome"]["kind"] == "purified"
     assert len(handed) == 2
-
-
-def test_a_model_that_cannot_be_loaded_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise CheckpointError("not recognised")
-
-    monkeypatch.setattr(trial, "hand_over", refuse)
-    (result,) = run()
-    assert result["outcome"] == {"kind": "failed", "error": "CheckpointError: not recognised"}

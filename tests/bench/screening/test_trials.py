@@ -13,18 +13,18 @@ from backaudit.bench.screening.trials import Plan, find_results, screen_subject
 from backaudit.bench.trials import trial
 from backaudit.bench.trials.auditor import CleanSample
 from backaudit.bench.trials.results import Record, read_results
-from backaudit.bench.trials.selection import Subject
 from backaudit.core.clean_set import CleanSet
-from backaudit.core.errors import CheckpointError, NotApplicableError, SettingError
+from backaudit.core.errors import NotApplicableError, SettingError
 from backaudit.core.suspect import Suspect
 from backaudit.firewall.calibration import calibrate
 from backaudit.firewall.screener import FittedScreener
 from backaudit.loading.load import LoadOptions
 from backaudit.screeners import IBDPSC, ScaleUp
 from backaudit.screeners.interface import Fit
-from tests.bench.zoos import badnets, card, recipe
+from tests.bench.conftest import Handed
+from tests.bench.zoos import subject
 from tests.conftest import ToyWorld
-from tests.toy import CLASSES, TARGET, draw_images
+from tests.toy import TARGET
 
 PLAN = Plan((ScaleUp(),), CleanSample(60), test_images=30)
 Run = Callable[..., list[Record]]
@@ -46,35 +46,11 @@ class Crashes(ScaleUp):
         raise RuntimeError("boom")
 
 
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    names = tuple(f"class {label}" for label in range(CLASSES))
-    return Dataset(*draw_images(2, 1), *draw_images(40, 2), class_names=names)
-
-
-def a_subject(data: Dataset, plan: Plan = PLAN, *, backdoored: bool = True) -> Subject:
-    made = badnets("one-7") if backdoored else recipe("other-8")
-    return Subject(card(made), Path("zoo/one-7.pt"), 0, plan.sample.draw(data, 0))
-
-
 @pytest.fixture
-def handed(toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch) -> list[Suspect]:
-    """Loading is faked; the suspects that were handed over."""
-    calls: list[Suspect] = []
-
-    def hand_over(checkpoint: Path, *_: object) -> tuple[Suspect, CleanSet]:
-        calls.append(toy_world.backdoored)
-        return toy_world.backdoored, toy_world.clean
-
-    monkeypatch.setattr(trial, "hand_over", hand_over)
-    return calls
-
-
-@pytest.fixture
-def run(handed: list[Suspect], data: Dataset, tmp_path: Path) -> Run:
+def run(handed: Handed, data: Dataset, tmp_path: Path) -> Run:
     def made(plan: Plan = PLAN, **more: Any) -> list[Record]:
-        subject = a_subject(data, plan, **more)
-        return list(screen_subject(subject, data, plan, tmp_path, LoadOptions()))
+        made_of = subject(data, plan.sample, **more)
+        return list(screen_subject(made_of, data, plan, tmp_path, LoadOptions()))
 
     return made
 
@@ -99,11 +75,14 @@ def test_a_result_holds_every_image_and_apart_from_it_the_truth(run: Run) -> Non
 
 
 def test_scores_and_flags_are_those_that_a_user_gets(
-    run: Run, toy_world: ToyWorld, data: Dataset
+    run: Run, handed: Handed, toy_world: ToyWorld, data: Dataset
 ) -> None:
     (result,) = run()
-    calibration = calibrate(ScaleUp(), toy_world.backdoored, toy_world.clean)
-    shown = PLAN.traffic(a_subject(data), data).clean.images
+    ((_, given, _),) = handed
+    assert given.labels is not None
+    clean = replace(toy_world.clean, images=given.images, labels=given.labels)
+    calibration = calibrate(ScaleUp(), toy_world.backdoored, clean)
+    shown = PLAN.traffic(subject(data, PLAN.sample), data).clean.images
     screened = FittedScreener.of(toy_world.backdoored, calibration)(shown)
     found = seen(result, "clean")
     assert found is not None
@@ -129,12 +108,12 @@ def test_costs_are_measured_beside_the_plain_network(run: Run) -> None:
 
 
 def test_what_is_there_is_not_computed_again(
-    run: Run, handed: list[Suspect], data: Dataset, tmp_path: Path
+    run: Run, handed: Handed, data: Dataset, tmp_path: Path
 ) -> None:
     first = run()
     assert run() == first
     assert len(handed) == 1
-    assert find_results(a_subject(data), data, PLAN, tmp_path) == first
+    assert find_results(subject(data, PLAN.sample), data, PLAN, tmp_path) == first
 
 
 @pytest.mark.parametrize(
@@ -149,7 +128,7 @@ def test_results_of_another_plan_are_kept_beside(
     run: Run, data: Dataset, tmp_path: Path, other: Plan
 ) -> None:
     run()
-    assert find_results(a_subject(data, other), data, other, tmp_path) == [None]
+    assert find_results(subject(data, other.sample), data, other, tmp_path) == [None]
     run(other)
     assert len(list(read_results(tmp_path))) == 2
 
@@ -167,7 +146,7 @@ def test_a_rate_that_takes_more_images_is_refused(run: Run, tmp_path: Path) -> N
     assert list(read_results(tmp_path)) == []
 
 
-def test_several_screeners_share_the_loading(run: Run, handed: list[Suspect]) -> None:
+def test_several_screeners_share_the_loading(run: Run, handed: Handed) -> None:
     results = run(replace(PLAN, screeners=(IBDPSC(), ScaleUp())))
     assert [result["method"] for result in results] == ["ibd-psc", "scale-up"]
     assert len(handed) == 1
@@ -179,20 +158,11 @@ def test_a_screener_that_does_not_fit_says_why(run: Run) -> None:
     assert measured(result) is None
 
 
-def test_a_crash_is_a_result_that_is_tried_again(run: Run, handed: list[Suspect]) -> None:
+def test_a_crash_is_a_result_that_is_tried_again(run: Run, handed: Handed) -> None:
     for _ in range(2):
         (result,) = run(replace(PLAN, screeners=(Crashes(),)))
         assert result["outcome"] == {"kind": "failed", "error": "RuntimeError: boom"}
     assert len(handed) == 2
-
-
-def test_a_model_that_cannot_be_loaded_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise CheckpointError("not recognised")
-
-    monkeypatch.setattr(trial, "hand_over", refuse)
-    (result,) = run()
-    assert result["outcome"] == {"kind": "failed", "error": "CheckpointError: not recognised"}
 
 
 def test_images_are_brought_to_the_size_of_the_network(

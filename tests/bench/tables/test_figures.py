@@ -4,6 +4,7 @@ import pytest
 
 from backaudit.bench.tables.figures import (
     auroc_interval,
+    by_model,
     is_benign,
     median_seconds,
     score_of,
@@ -24,6 +25,11 @@ def test_any_measurement_can_be_a_score() -> None:
     for key in ("measurements/by_budget/0.3", "measurements/ready", "measurements/no/such"):
         assert score_of(made, key) is None
     assert score_of(UNREAD) is None
+
+
+def test_what_is_measured_is_gathered_by_model_without_what_is_left_out() -> None:
+    results = [result("a", 0.1), result("b", 0.2), result("a", 0.3, seed=1), UNREAD]
+    assert by_model(results, score_of) == {"a": [0.1, 0.3], "b": [0.2]}
 
 
 def test_seeds_of_a_model_make_no_interval_narrower() -> None:

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from backaudit.bench.tables.means import Mean, mean_over, percents, student
+from backaudit.bench.tables.means import Mean, average_of, mean_over, percents, student
 
 NARROW = (0.79, 0.81)
 
@@ -39,6 +39,15 @@ def test_a_difference_may_be_below_zero() -> None:
     found = mean_over({"a": [-0.2], "b": [0.2]}, lambda _: (-0.1, 0.1), (-1.0, 1.0))
     assert found.interval == (-1.0, 1.0)
     assert mean_over({}, lambda _: NARROW, (-1.0, 1.0)).interval == (-1.0, 1.0)
+
+
+def test_an_average_counts_each_mean_the_same_whatever_it_is_of() -> None:
+    known = {"a": Mean(0.2, NARROW, 9), "b": Mean(0.4, NARROW, 1)}
+    found = average_of({**known, "c": Mean(math.nan, NARROW, 0)})
+    half = 12.706 * 0.1
+    assert (found.value, found.models) == pytest.approx((0.3, 2))
+    assert found.interval == pytest.approx((0.0, min(1.0, 0.3 + half)))
+    assert average_of({"a": Mean(-0.2, NARROW, 1)}, (-1.0, 1.0)).interval == (-0.2, -0.2)
 
 
 def test_a_rate_is_written_with_its_interval() -> None:

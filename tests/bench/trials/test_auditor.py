@@ -8,17 +8,13 @@ import torch
 from backaudit.bench.data.datasets import Dataset
 from backaudit.bench.trials import auditor
 from backaudit.bench.trials.auditor import CleanSample, hand_over
-from tests.toy import CLASSES, draw_images
+from tests.bench.zoos import rows, toy_data
+from tests.toy import CLASSES
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    names = tuple(f"class {label}" for label in range(CLASSES))
-    return Dataset(*draw_images(2, 1), *draw_images(50, 2), class_names=names)
-
-
-def rows(images: torch.Tensor) -> set[bytes]:
-    return {image.numpy().tobytes() for image in images}
+    return toy_data(test_per_class=50)
 
 
 def test_images_come_from_the_test_part_with_their_labels(data: Dataset) -> None:

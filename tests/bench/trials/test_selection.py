@@ -3,13 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from backaudit.bench.data.datasets import Dataset, Datasets
+from backaudit.bench.data.datasets import Datasets
 from backaudit.bench.trials import selection
 from backaudit.bench.trials.auditor import CleanSample
 from backaudit.bench.trials.selection import Subject, choose_models, subjects
 from backaudit.core.errors import SettingError
-from tests.bench.zoos import badnets, put, recipe
-from tests.toy import CLASSES, draw_images
+from tests.bench.zoos import badnets, put, recipe, toy_data
 
 
 def test_models_that_cannot_be_used_are_named_with_the_reason(tmp_path: Path) -> None:
@@ -38,8 +37,7 @@ def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def datasets(monkeypatch: pytest.MonkeyPatch) -> Datasets:
-    names = tuple(f"class {label}" for label in range(CLASSES))
-    toys = Dataset(*draw_images(2, 1), *draw_images(10, 2), class_names=names)
+    toys = toy_data(test_per_class=10)
     monkeypatch.setattr(Datasets, "__getitem__", lambda *_: toys)
     return Datasets({})
 

@@ -3,14 +3,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from backaudit.attacks import BadNets
 from backaudit.bench.data.datasets import Dataset
 from backaudit.bench.trials.auditor import CleanSample
 from backaudit.bench.trials.selection import Subject
 from backaudit.bench.trials.traffic import Traffic
-from tests.bench.zoos import badnets, card, recipe
+from tests.bench.zoos import badnets, card, recipe, rows, toy_data
 from tests.toy import CLASSES, draw_images
 
 TARGET = 2
@@ -18,18 +17,13 @@ TARGET = 2
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    names = tuple(f"class {label}" for label in range(CLASSES))
-    return Dataset(*draw_images(2, 1), *draw_images(20, 2), class_names=names)
+    return toy_data(test_per_class=20)
 
 
 def traffic(data: Dataset, made: Any, count: int = 40, **sample: Any) -> Traffic:
     drawn = CleanSample(**{"images": 30, **sample})
     subject = Subject(card(made), Path("zoo/none.pt"), 7, drawn.draw(data, 7))
     return Traffic(subject, data, drawn, count)
-
-
-def rows(images: Tensor) -> set[bytes]:
-    return {image.numpy().tobytes() for image in images}
 
 
 @pytest.mark.parametrize("imbalanced", [False, True])

@@ -5,7 +5,6 @@ import pytest
 
 from backaudit.bench.zoo.manifest import (
     accuracy_floor,
-    benchmark_models,
     read_cards,
     why_left_out,
     write_manifest,
@@ -71,10 +70,10 @@ def test_an_older_card_without_its_number_of_classes_is_judged_by_the_others() -
     assert why_left_out(old, [old]) == ""
 
 
-def test_the_benchmark_needs_the_cards_alone(tmp_path: Path) -> None:
-    write(tmp_path, card(badnets("took")), card(badnets("not"), success=0.1), card(BENIGN))
+def test_cards_are_read_by_name_without_a_manifest(tmp_path: Path) -> None:
+    write(tmp_path, card(badnets("took")), card(BENIGN))
     (tmp_path / "notes.json").write_text('{"file": "no card"}')
-    assert [each["recipe"]["name"] for each in benchmark_models(tmp_path)] == ["benign", "took"]
+    assert [each["recipe"]["name"] for each in read_cards(tmp_path)] == ["benign", "took"]
 
 
 def test_the_manifest_says_who_is_in_the_benchmark_and_why_not(tmp_path: Path) -> None:
@@ -96,7 +95,7 @@ def test_an_empty_folder_gets_no_manifest_and_is_no_zoo(tmp_path: Path) -> None:
     write_manifest(tmp_path)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(SettingError, match="holds no models; make some"):
-        benchmark_models(tmp_path)
+        read_cards(tmp_path)
 
 
 def test_a_damaged_card_is_named(tmp_path: Path) -> None:

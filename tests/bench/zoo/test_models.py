@@ -22,6 +22,7 @@ from backaudit.bench.zoo.models import (
 from backaudit.bench.zoo.recipe import Recipe
 from backaudit.loading.weights.checkpoint import read_checkpoint
 from backaudit.nets.training import CrossEntropy, Training
+from tests.bench.zoos import toy_data
 from tests.toy import CLASSES, draw_images, toy_network
 
 BENIGN = Recipe(
@@ -35,8 +36,7 @@ WANET = replace(BADNETS, name="wanet", attack="wanet")
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    names = tuple(f"class {label}" for label in range(CLASSES))
-    return Dataset(*draw_images(8, 1), *draw_images(5, 2), class_names=names)
+    return toy_data(8, 5)
 
 
 @pytest.fixture

@@ -48,15 +48,15 @@ def test_what_is_no_list_of_recipes_is_refused(tmp_path: Path, content: str) -> 
         ({"training": {"epoch": 1}}, "no field 'epoch'. Did you mean 'epochs'"),
         ({"training": {}}, "the field 'epochs' is missing"),
         ({"training": {"epochs": 1.5}}, "epochs is 1.5, not a whole number"),
-        ({"training": {"epochs": 0}}, "training.epochs is too small"),
+        ({"training": {"epochs": 0}}, "training.epochs is 0; give 1 or more"),
         ({"training": {"epochs": 1, "flip": 1}}, "flip is 1, not true or false"),
         ({"training": 3}, "expected an object"),
         ({"attack_settings": {"taget_class": 2}}, "no field 'taget_class'. Did you mean 'target"),
         ({"attack_settings": {}}, "the field 'target_class' is missing"),
         ({"attack_settings": {"target_class": True}}, "target_class is true, not a whole number"),
         ({"attack": None}, "attack_settings without an attack"),
-        ({"train_images": 0}, "train_images is too small"),
-        ({"seed": -1}, "seed is too small"),
+        ({"train_images": 0}, "train_images is 0; give 1 or more"),
+        ({"seed": -1}, "seed is -1; give 0 or more"),
         ({"dataset": None}, "dataset is null, not a text"),
         ({"name": "../../etc/cron"}, "cannot name a model"),
         ({"name": ".hidden"}, "cannot name a model"),
@@ -117,3 +117,11 @@ def test_a_surrogate_is_a_benign_model_of_the_list(surrogate: str | None, messag
 def test_a_preset_could_be_read_from_a_file(tmp_path: Path, name: str) -> None:
     recipes = PRESETS[name]()
     assert read(tmp_path, [each.record() for each in recipes]) == tuple(recipes)
+
+
+def test_the_target_class_of_an_attack_varies_over_the_seeds_of_the_papers_zoo() -> None:
+    targets: dict[str | None, set[int]] = {}
+    for each in PRESETS["paper"]():
+        targets.setdefault(each.attack, set()).add(each.attack_settings.get("target_class"))
+    assert targets["badnets"] == {*range(10), None}
+    assert all(targets[attack] == set(range(10)) for attack in ("blend", "wanet", "iad", "bpp"))

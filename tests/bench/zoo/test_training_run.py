@@ -14,8 +14,8 @@ from backaudit.bench.zoo.models import write_model
 from backaudit.bench.zoo.recipe import Recipe
 from backaudit.bench.zoo.training_run import Outcome, Result, TrainingRun, load_network
 from backaudit.core.errors import CheckpointError, SettingError
-from tests.bench.zoos import badnets, card, recipe, write
-from tests.toy import CLASSES, draw_images
+from tests.bench.zoos import badnets, card, recipe, toy_data, write
+from tests.toy import CLASSES
 
 BENIGN, BADNETS = recipe("benign"), badnets("badnets")
 NEEDY = badnets("needy", surrogate="benign")
@@ -24,8 +24,7 @@ Train = Callable[..., dict[str, Outcome]]
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    names = tuple(f"class {label}" for label in range(CLASSES))
-    return Dataset(*draw_images(4, 1), *draw_images(2, 2), class_names=names)
+    return toy_data(4, 2)
 
 
 @pytest.fixture

@@ -1,77 +1,32 @@
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from backaudit.bench.data.datasets import Dataset
 from backaudit.bench.purification.methods import Automatic, Single
-from backaudit.bench.trials import trial
-from backaudit.bench.trials.auditor import CleanImages
-from backaudit.cli.app import app
 from backaudit.cli.bench.purify import chosen_methods
 from backaudit.cli.purify import methods
-from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import SettingError
-from backaudit.core.suspect import Suspect
 from backaudit.purification.choosing import AUTOMATIC
 from backaudit.purifiers import FT, PURIFIERS
-from tests.bench.zoos import badnets, put, recipe
-from tests.conftest import ToyWorld
+from tests.cli.bench.conftest import Call, Handed, assert_refused, stored
 from tests.purifications import FAKES
-from tests.toy import CLASSES, draw_images
 
-Call = Callable[..., Result]
-Handed = list[tuple[str, CleanImages]]
 QUICK = ("--methods", "wrecks,repairs", "--images", "60", "--test-images", "120")
 
 
 @pytest.fixture
-def handed(toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch) -> Handed:
-    """Loading is faked; what was handed over to an auditor."""
-    calls: Handed = []
-
-    def hand_over(path: Path, clean: CleanImages, options: Any) -> tuple[Suspect, CleanSet]:
-        calls.append((path.stem, clean))
-        assert options.max_images is None
-        suspect = toy_world.backdoored if "badnets" in path.stem else toy_world.benign
-        return suspect, replace(toy_world.clean, images=clean.images)
-
-    monkeypatch.setattr(trial, "hand_over", hand_over)
-    return calls
-
-
-@pytest.fixture
-def call(handed: Handed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run ``backaudit bench purify zoo`` where the zoo has two models."""
-    del handed
-    names = tuple(f"class {label}" for label in range(CLASSES))
-    signs = Dataset(*draw_images(2, 1), *draw_images(40, 2), class_names=names)
-    monkeypatch.setattr("backaudit.bench.data.datasets.generated_signs", lambda *_: signs)
+def call(on_zoo: Call, monkeypatch: pytest.MonkeyPatch) -> Call:
     monkeypatch.setattr(methods, "PURIFIERS", FAKES)
-    monkeypatch.chdir(tmp_path)
-    put(tmp_path / "zoo", recipe("benign-1", dataset="signs"))
-    put(tmp_path / "zoo", badnets("badnets-1", dataset="signs"))
-
-    def invoke(*arguments: str) -> Result:
-        command = ["bench", "purify", "zoo", *arguments]
-        return CliRunner(env={"COLUMNS": "160"}).invoke(app, command)
-
-    return invoke
-
-
-def stored() -> list[str]:
-    return sorted(path.name for path in Path("zoo/results").glob("*.seed*.json"))
+    return partial(on_zoo, "purify")
 
 
 def test_every_model_gets_its_results_and_all_their_tables(call: Call, handed: Handed) -> None:
     result = call(*QUICK)
     assert result.exit_code == 0, result.output
-    assert [name for name, _ in handed] == ["badnets-1", "benign-1"]
-    assert {len(clean.images) for _, clean in handed} == {60}
+    assert [name for name, _, _ in handed] == ["badnets-1", "benign-1"]
+    assert {len(clean.images) for _, clean, _ in handed} == {60}
     assert stored() == [
         f"{model}-1.{method}.seed0.json"
         for model in ("badnets", "benign")
@@ -107,7 +62,7 @@ def test_settings_go_into_results_and_captions_of_their_own(call: Call) -> None:
 def test_only_models_of_such_a_name_are_tried(call: Call, handed: Handed) -> None:
     result = call(*QUICK, "--only", "*badnets*", "--seeds", "0,1")
     assert result.exit_code == 0
-    assert [name for name, _ in handed] == ["badnets-1", "badnets-1"]
+    assert [name for name, _, _ in handed] == ["badnets-1", "badnets-1"]
     assert "no attack" not in result.stdout
 
 
@@ -122,7 +77,7 @@ def test_a_shard_and_a_limit_leave_the_rest_for_later(call: Call) -> None:
     [
         (("--methods", "repair"), "Did you mean 'repairs'"),
         (("--methods", " , "), "--methods names none"),
-        (("--methods", "repairs", "--set", "wrecks.steps=3"), "has no effect"),
+        (("--methods", "repairs", "--set", "wrecks.steps=3"), "name it in --methods"),
         (("--methods", "repairs", "--set", "repairs.step=3"), "has no setting"),
         (("--methods", "repairs", "--only", "*wanet*"), "has such a name"),
         (("--methods", "repairs", "--test-images", "0"), "--test-images"),
@@ -132,10 +87,7 @@ def test_a_shard_and_a_limit_leave_the_rest_for_later(call: Call) -> None:
 def test_a_wrong_command_line_is_said_before_anything_is_loaded(
     call: Call, handed: Handed, arguments: tuple[str, ...], said: str
 ) -> None:
-    result = call(*arguments)
-    assert result.exit_code == 2
-    assert said in result.stderr
-    assert handed == []
+    assert_refused(call(*arguments), said, handed)
 
 
 def test_without_names_every_purifier_runs_and_auto_does_not() -> None:

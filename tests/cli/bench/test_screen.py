@@ -1,67 +1,24 @@
 import json
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from backaudit.bench.data.datasets import Dataset
-from backaudit.bench.trials import trial
-from backaudit.bench.trials.auditor import CleanImages
-from backaudit.cli.app import app
-from backaudit.core.clean_set import CleanSet
-from backaudit.core.suspect import Suspect
-from tests.bench.zoos import badnets, put, recipe
-from tests.conftest import ToyWorld
-from tests.toy import CLASSES, draw_images
+from tests.cli.bench.conftest import Call, Handed, assert_refused, stored
 
-Call = Callable[..., Result]
-Handed = list[tuple[str, CleanImages]]
 QUICK = ("--screeners", "scale-up", "--images", "60", "--test-images", "20")
 
 
 @pytest.fixture
-def handed(toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch) -> Handed:
-    """Loading is faked; what was handed over to an auditor."""
-    calls: Handed = []
-
-    def hand_over(path: Path, clean: CleanImages, _: Any) -> tuple[Suspect, CleanSet]:
-        calls.append((path.stem, clean))
-        suspect = toy_world.backdoored if "badnets" in path.stem else toy_world.benign
-        return suspect, toy_world.clean
-
-    monkeypatch.setattr(trial, "hand_over", hand_over)
-    return calls
-
-
-@pytest.fixture
-def call(handed: Handed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run ``backaudit bench screen zoo`` where the zoo has two models."""
-    del handed
-    names = tuple(f"class {label}" for label in range(CLASSES))
-    signs = Dataset(*draw_images(2, 1), *draw_images(40, 2), class_names=names)
-    monkeypatch.setattr("backaudit.bench.data.datasets.generated_signs", lambda *_: signs)
-    monkeypatch.chdir(tmp_path)
-    put(tmp_path / "zoo", recipe("benign-1", dataset="signs"))
-    put(tmp_path / "zoo", badnets("badnets-1", dataset="signs"))
-
-    def invoke(*arguments: str) -> Result:
-        command = ["bench", "screen", "zoo", *arguments]
-        return CliRunner(env={"COLUMNS": "100"}).invoke(app, command)
-
-    return invoke
-
-
-def stored() -> list[str]:
-    return sorted(path.name for path in Path("zoo/results").glob("*.seed*.json"))
+def call(on_zoo: Call) -> Call:
+    return partial(on_zoo, "screen")
 
 
 def test_every_model_gets_its_results_and_all_their_tables(call: Call, handed: Handed) -> None:
     result = call(*QUICK)
     assert result.exit_code == 0, result.output
-    assert [name for name, _ in handed] == ["badnets-1", "benign-1"]
-    assert {len(clean.images) for _, clean in handed} == {60}
+    assert [name for name, _, _ in handed] == ["badnets-1", "benign-1"]
+    assert {len(clean.images) for _, clean, _ in handed} == {60}
     assert stored() == ["badnets-1.scale-up.seed0.json", "benign-1.scale-up.seed0.json"]
     for said in ("Triggered images told from clean ones", "Clean images of benign models", "Time"):
         assert said in result.stdout
@@ -103,10 +60,7 @@ def test_settings_and_rates_go_into_results_and_captions_of_their_own(call: Call
 def test_a_wrong_command_line_is_said_before_anything_is_loaded(
     call: Call, handed: Handed, arguments: tuple[str, ...], said: str
 ) -> None:
-    result = call(*arguments)
-    assert result.exit_code == 2
-    assert said in result.stderr
-    assert handed == []
+    assert_refused(call(*arguments), said, handed)
 
 
 def test_too_few_images_for_a_rate_say_how_many_it_takes(call: Call) -> None:

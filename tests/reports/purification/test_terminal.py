@@ -80,6 +80,13 @@ def test_a_worse_result_that_was_forced_is_warned_of() -> None:
     assert "Warning" not in text(purification(force=True))
 
 
+@pytest.mark.parametrize(("hits", "warned"), [(0, True), (6, True), (20, False), (40, False)])
+def test_a_trigger_that_never_worked_proves_nothing(hits: int, warned: bool) -> None:
+    before = replace(measured((), FOUND), attack=attack(hits))
+    said = text(purification(before=before, after=replace(measured(), attack=attack(0))))
+    assert ("so they prove nothing about the result" in said) is warned
+
+
 def test_what_a_scan_said_before_is_told() -> None:
     found = Detected(Verdict.SUSPICIOUS, (5,), "audit.json")
     said = text(purification(detected=found))
