@@ -141,7 +141,8 @@ def _explain(error: Exception, *, debug: bool) -> str:
     if _out_of_memory(error):
         return (
             "out of memory, so the model could not be audited. Use fewer clean images "
-            "(--max-images 200), or a machine or device with more memory (--device cpu)."
+            "(--max-images 200), smaller batches of a method that has them (--set "
+            "METHOD.batch_size=16), or a machine or device with more memory (--device cpu)."
         )
     if isinstance(error, ModuleNotFoundError):
         return f"the installation is incomplete: {error}. Install backaudit again with pip."

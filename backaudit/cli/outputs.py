@@ -44,7 +44,7 @@ def parse_outputs(texts: Sequence[str], known: Collection[str]) -> tuple[Output,
     if files.count(None) > 1:
         raise SettingError(
             "two reports cannot share standard output; write one of them to a file: "
-            f"--output {outputs[0].format}=FILE"
+            f"{outputs[0].format}=FILE"
         )
     if len(set(files)) < len(files):
         raise SettingError("two reports are to be written to one file; give each its own")
@@ -56,7 +56,7 @@ def _parse_output(text: str, known: Collection[str]) -> Output:
     if name not in known:
         raise SettingError(f"there is no report format {name!r}. {did_you_mean(name, known)}")
     if equals and not file:
-        raise SettingError(f"--output {text} names no file; use {name}=FILE, or {name} alone")
+        raise SettingError(f"the report {text!r} names no file; use {name}=FILE, or {name} alone")
     return Output(name, Path(file) if equals and file != "-" else None)
 
 

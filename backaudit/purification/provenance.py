@@ -29,6 +29,7 @@ def stage_files(
     key = {
         "model": suspect.sha256,
         "set of clean images": clean.sha256,
+        "architecture or preprocessing": [suspect.architecture, *_preprocessed(suspect)],
         "method or setting": loads(dumps(settings)),
         "seed": seed,
         "version of backaudit": own_version(),
@@ -47,3 +48,8 @@ def provenance(suspect: Suspect, clean: CleanSet, tried: Tried, seed: int) -> di
         "backaudit.version": own_version(),
         "backaudit.torch": str(torch.__version__),
     }
+
+
+def _preprocessed(suspect: Suspect) -> list[list[float]]:
+    how = suspect.preprocessing
+    return [list(how.size), list(how.mean), list(how.std)]

@@ -22,7 +22,7 @@ from backaudit.purification.detecting import detect
 from backaudit.purification.measuring import measured
 from backaudit.purification.provenance import provenance, record_beside, stage_files
 from backaudit.purification.splitting import divided, lacking
-from backaudit.purification.stage_files import StageFiles
+from backaudit.purification.stage_files import StageFiles, told_to_resume
 from backaudit.purification.terms import PurifyTerms
 from backaudit.purification.trying import Attempt, Trial
 from backaudit.purification.written import Replacement
@@ -60,10 +60,11 @@ def purify(
     if not purifiers:
         raise SettingError("no purifier is named")
     start = time.perf_counter()
-    made = _Work(suspect, clean, purifiers, output, terms or PurifyTerms()).done()
-    made = replace(made, seconds=time.perf_counter() - start)
+    work = _Work(suspect, clean, purifiers, output, terms or PurifyTerms())
+    made = replace(work.done(), seconds=time.perf_counter() - start)
     if made.output is not None and made.output.written:
         write_whole(record_beside(made.output.path), report.render(made).encode("ascii"))
+        work.forget(made.output.path)
     return made
 
 
@@ -80,7 +81,7 @@ class _Work:
     def done(self) -> Purification:
         """Measure, repair, measure again."""
         split = self._checked()
-        terms = self.terms
+        terms = self._scanned()
         with under("before"):
             before = measured(self.suspect, split, terms)
         found = Purification(
@@ -100,6 +101,10 @@ class _Work:
             return self._in_memory(found)
         return self._on_disk(found, self.output, self._stage_files(self.output))
 
+    def forget(self, output: Path) -> None:
+        """Remove what another run could go on with."""
+        self._stage_files(output).remove()
+
     def _checked(self) -> Split:
         """Refuse what cannot work, before anything takes long."""
         split = divided(self.clean, self.suspect.class_names)
@@ -112,6 +117,13 @@ class _Work:
             require_free(record_beside(self.output), force=force)
             self._stage_files(self.output).require(resume=self.terms.resume)
         return split
+
+    def _scanned(self) -> PurifyTerms:
+        """The terms, with what a scan says about the suspect if they ask for one."""
+        terms = self.terms
+        if not terms.scan_first or terms.detected is not None:
+            return terms
+        return replace(terms, detected=detect(self.suspect, self.clean, terms))
 
     def _stage_files(self, output: Path) -> StageFiles:
         seed = self.terms.seed
@@ -130,12 +142,13 @@ class _Work:
         files.open()
         said = provenance(self.suspect, self.clean, best.tried[best.chosen], self.terms.seed)
         replacement = Replacement(self.suspect, best.network, said, self.terms)
-        aside = replacement.write_aside(files.folder / ASIDE, output.name)
+        with told_to_resume():
+            aside = replacement.write_aside(files.folder / ASIDE, output.name)
         found = self._measured_after(found, best, aside.suspect)
         keeps = found.result is not Result.TOO_INACCURATE
         if keeps:
-            found = replace(found, repaired=replacement.write(output, aside))
-            files.remove()
+            with told_to_resume():
+                found = replace(found, repaired=replacement.write(output, aside))
         return replace(found, output=Output(output, aside.sha256, keeps, aside.notes))
 
     def _measured_after(

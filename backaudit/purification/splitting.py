@@ -32,9 +32,9 @@ def divided(clean: CleanSet, class_names: Sequence[str]) -> Split:
     fit, validation = rest.split(FIT / (FIT + VALIDATION))
     if len(test) < FEWEST_TEST or not len(validation):
         raise NotApplicableError(
-            f"purifying takes {FEWEST} clean images or more, several of each class: {len(clean)} "
-            f"leave {len(fit)} to train on, {len(validation)} to choose by and {len(test)} to "
-            f"measure on, of which {FEWEST_TEST} are the fewest."
+            f"purifying takes {FEWEST} clean images or more, several of each class. Of "
+            f"{len(clean)} it would train on {len(fit)}, choose by {len(validation)} (at least 1) "
+            f"and measure on {len(test)} (at least {FEWEST_TEST})."
         )
     return Split(fit, validation, test, tuple(_warnings(clean, test, class_names)))
 

@@ -4,7 +4,8 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,24 @@ from backaudit.nets.stages import State
 
 KEY = "run.json"
 LARGEST = 1 << 40
+
+
+@contextmanager
+def told_to_resume() -> Iterator[None]:
+    """Say of what the system does not let be written that nothing is lost by it.
+
+    Raises:
+        OutputError: that of the block, with what to do.
+    """
+    try:
+        yield
+    except OutputError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise OutputError(
+            f"{error}. What was computed before is kept: once it can be written, the same command "
+            "with --resume goes on"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -61,7 +80,8 @@ class StageFiles:
         self.open()
         stream = io.BytesIO()
         torch.save(dict(state), stream)
-        write_whole(self._file(stage), stream.getvalue())
+        with told_to_resume():
+            write_whole(self._file(stage), stream.getvalue())
 
     def open(self) -> None:
         """Make the folder, and write down what it belongs to.

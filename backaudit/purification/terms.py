@@ -29,6 +29,7 @@ class PurifyTerms:
         detectors: look at the network before and after.
         triggered: images that carry the trigger, if somebody has them.
         detected: what a scan said about the suspect; None if none was made.
+        scan_first: whether to scan it if nobody did, once it is sure that it can be purified.
         only_if_found: whether a suspect in which that scan found nothing is left as it is.
         first_good: whether the first purifier that is good enough is taken, and no other tried.
         clean: folder or file of the clean images, with which the result is loaded again as a user
@@ -43,6 +44,7 @@ class PurifyTerms:
     detectors: Sequence[Detector] = field(default_factory=_all_detectors)
     triggered: Triggered | None = None
     detected: Detected | None = None
+    scan_first: bool = False
     only_if_found: bool = True
     first_good: bool = False
     clean: Path | None = None

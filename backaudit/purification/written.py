@@ -2,22 +2,24 @@
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
 from backaudit.core.errors import BackauditError, OutputError
+from backaudit.core.printable import printable
 from backaudit.core.suspect import Suspect
 from backaudit.files.limits import Limits
 from backaudit.files.survey import survey
-from backaudit.loading.load import LoadOptions, load
-from backaudit.loading.prepared import load_prepared, prepared_of
+from backaudit.loading.load import load
 from backaudit.loading.rewriting.rewrite import Rewritten, rewrite
 from backaudit.purification.terms import PurifyTerms
 
 log = logging.getLogger(__name__)
+
+SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,9 @@ class Replacement:
             raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
         path = folder / name
         made = self._rewrite(path, force=True)
-        said = [f"Not in the new folder: {each}." for each in made.left_out]
-        if not made.changed:
-            said.append("The method changed no weight: the result is the original network.")
-        loaded, notes = self._loaded(path)
-        return Written(loaded, _digest(path, self.terms.options.limits), (*said, *notes))
+        loaded, notes = self._loaded(path, made)
+        sha256 = _digest(path, self.terms.options.limits)
+        return Written(loaded, sha256, (*_notes(made), *notes))
 
     def write(self, output: Path, measured: Written) -> Suspect:
         """Write it where it belongs.
@@ -92,27 +92,49 @@ class Replacement:
             force=force,
         )
 
-    def _loaded(self, path: Path) -> tuple[Suspect, tuple[str, ...]]:
+    def _loaded(self, path: Path, made: Rewritten) -> tuple[Suspect, tuple[str, ...]]:
         """What a user gets who loads it as the original; else, as the original was prepared."""
-        options, clean = self.terms.options, self.terms.clean
-        said = ""
-        if clean is not None:
-            try:
-                loaded, _ = load(path, clean, options)
-            except BackauditError as error:
-                log.debug("a plain load fails", exc_info=True)
-                said = str(error)
-            else:
-                said = _differences(self.suspect, loaded)
-                if not said:
-                    return loaded, ()
-        repaired = replace(self.suspect, network=self.network)
-        prepared = replace(prepared_of(repaired), sha256=_digest(path, options.limits))
-        stated = LoadOptions(
-            model_def=options.model_def, device=options.device, limits=options.limits
+        if self.terms.clean is None:
+            return made.suspect, ()
+        try:
+            loaded, _ = load(path, self.terms.clean, self.terms.options)
+        except BackauditError as error:
+            log.debug("a plain load fails", exc_info=True)
+            said = str(error)
+        else:
+            # The name of a graph's architecture says what its tensors fit as well.
+            known = replace(self.suspect, architecture=loaded.architecture)
+            said = _differences(known if made.untied else self.suspect, loaded)
+            if not said:
+                return loaded, ()
+        return made.suspect, (f"Loaded as the original is, it is taken for something else: {said}",)
+
+
+def _notes(made: Rewritten) -> Iterator[str]:
+    """What else somebody who uses the new file has to know."""
+    if not made.changed:
+        yield "The method changed no weight: the result is the original network."
+    if made.unrepaired:
+        yield (
+            f"Not repaired, and still in the file: the weights under {_listed(made.unrepaired)}. "
+            "Do not use them; a program that prefers them, as it may averaged copies, runs the "
+            "original."
         )
-        notes = (f"Loaded as the original is, it is taken for something else: {said}",)
-        return load_prepared(path, prepared, stated), notes if said else ()
+    if made.untied:
+        yield (
+            f"Stored by themselves now, and in the original once with equal ones: "
+            f"{_listed(made.untied)}."
+        )
+    if made.left_out:
+        yield (
+            f"Left out of the new folder: {_listed(made.left_out)}. What is left out may hold the "
+            "original's weights, or lies outside its folder."
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(printable(name) for name in names[:SHOWN]) + more
 
 
 def _differences(suspect: Suspect, loaded: Suspect) -> str:

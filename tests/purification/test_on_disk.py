@@ -13,11 +13,13 @@ from torch import nn
 
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import CleanSetError, DivergedError, OutputError
+from backaudit.core.evidence import Evidence
 from backaudit.core.progress import observed_by
 from backaudit.core.purification import Purification, Result
 from backaudit.core.suspect import Preprocessing, Suspect
 from backaudit.loading.load import load
 from backaudit.nets.stages import Stages
+from backaudit.purification import purify as purification
 from backaudit.purification import written
 from backaudit.purification.purify import purify
 from backaudit.purification.terms import PurifyTerms
@@ -165,6 +167,46 @@ def test_an_output_that_cannot_be_written_is_refused_first(
     (tmp_path / "new.pt.purify.json").write_text("old")
     with pytest.raises(OutputError, match=said):
         run(NeverRuns(), output=output)
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_a_scan(
+    run: Run, tmp_path: Path
+) -> None:
+    class NeverLooks(Reads):
+        def detect(self, suspect: Suspect, clean: CleanSet) -> Evidence:
+            raise AssertionError("it looked")
+
+    (tmp_path / "old.pt").write_text("old")
+    with pytest.raises(OutputError, match="exists"):
+        run(output="old.pt", scan_first=True, detectors=(NeverLooks(),))
+
+
+def test_without_its_record_a_result_is_not_done(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: Path, data: bytes) -> None:
+        raise OutputError(f"{file} cannot be written: No space left on device")
+
+    monkeypatch.setattr(purification, "write_whole", full)
+    with pytest.raises(OutputError, match="No space left"):
+        run()
+    monkeypatch.undo()
+    assert ".repaired.pt.purify" in names(tmp_path)
+    made = run(resume=True, force=True)
+    assert measurements(made)["began_at"] == 0
+    assert names(tmp_path) == ["repaired.pt", "repaired.pt.purify.json"]
+
+
+def test_weights_in_the_file_that_are_not_repaired_are_named(tmp_path: Path) -> None:
+    state = torch.load(SAMPLES / "badnets.pt", weights_only=True)  # noqa: TID251
+    averaged = {name: tensor.clone() for name, tensor in state["state_dict"].items()}
+    torch.save({**state, "state_dict_ema": averaged}, tmp_path / "both.pt")
+    terms = PurifyTerms(detectors=(Reads(),))
+    both = load(tmp_path / "both.pt", CLEAN)
+    made = purify(*both, (Repairs(),), tmp_path / "repaired.pt", terms)
+    assert made.output is not None
+    (note,) = made.output.notes
+    assert note.startswith("Not repaired, and still in the file: the weights under state_dict_ema.")
 
 
 def test_the_original_is_no_output(loaded: tuple[Suspect, CleanSet]) -> None:

@@ -134,6 +134,15 @@ def test_where_a_scan_found_nothing_nothing_is_changed_unless_forced(toy_world: 
     assert run(toy_world, detected=SOMETHING).result is Result.PURIFIED
 
 
+def test_a_scan_is_made_first_if_asked_for_and_nobody_made_one(toy_world: ToyWorld) -> None:
+    made = run(toy_world, scan_first=True)
+    assert made.detected is not None
+    assert (made.detected.verdict, made.result) == (Verdict.BACKDOORED, Result.PURIFIED)
+    assert run(toy_world, scan_first=True, detectors=(Reads(),)).result is Result.NOTHING_FOUND
+    assert run(toy_world, scan_first=True, detected=SOMETHING).detected == SOMETHING
+    assert run(toy_world).detected is None
+
+
 def test_the_trigger_is_shown_to_both_networks_and_to_no_method(toy_world: ToyWorld) -> None:
     clean = clean_set(per_class=10, seed=8)
     others = clean.take((clean.labels != TARGET).nonzero().flatten())

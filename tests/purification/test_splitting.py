@@ -29,14 +29,14 @@ def test_what_is_held_out_is_what_was_not_trained_on() -> None:
 
 
 def test_too_few_images_are_refused_with_how_many_it_takes() -> None:
-    with pytest.raises(NotApplicableError, match=r"takes 40 .* 24 leave .* 6 to measure on"):
+    with pytest.raises(NotApplicableError, match=r"takes 40 .* Of 24 .* measure on 6 "):
         divided(clean_set(per_class=4), NAMES)
 
 
 def test_many_classes_with_one_image_each_leave_nothing_to_measure_on() -> None:
     clean = clean_set(per_class=20).take(torch.arange(60))
     single = replace(clean, labels=torch.arange(60))
-    with pytest.raises(NotApplicableError, match=r"60 leave 60 to train on, 0 to choose by"):
+    with pytest.raises(NotApplicableError, match=r"Of 60 it would train on 60, choose by 0 "):
         divided(single, [str(label) for label in range(60)])
 
 

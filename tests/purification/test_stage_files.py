@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from pathlib import Path
@@ -50,6 +51,19 @@ def test_a_state_is_replaced_whole_and_leaves_no_other_file(files: StageFiles) -
         files.leave("a/b c", {"value": value})
     assert files.left("a/b c") == {"value": 2}
     assert sorted(path.name for path in files.folder.iterdir()) == ["a_b_c.state", "run.json"]
+
+
+def test_what_cannot_be_written_says_how_to_go_on(
+    files: StageFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    files.leave("x", {"value": 1})
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"No space left on device\. .* --resume goes on"):
+        files.leave("x", {"value": 2})
+    assert files.left("x") == {"value": 1}
 
 
 def test_without_resume_what_is_left_is_an_error_that_says_what_to_do(files: StageFiles) -> None:

@@ -1,6 +1,6 @@
 """Which purifiers run, and how each is set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from backaudit.core.errors import SettingError
 from backaudit.core.settings import configured, did_you_mean, split_settings
@@ -11,12 +11,15 @@ from backaudit.purifiers.interface import Purifier
 AUTO = "auto"
 
 
-def chosen_purifiers(method: str, settings: Sequence[str]) -> tuple[Purifier, ...]:
+def chosen_purifiers(
+    method: str, settings: Sequence[str], option: str = "--method"
+) -> tuple[Purifier, ...]:
     """Make the named purifiers in the order in which they are named.
 
     Args:
         method: ``auto``, or names separated by commas.
         settings: ``method.field=value`` texts.
+        option: that names them, for messages.
 
     Raises:
         SettingError: if a purifier or a setting is unknown, or a setting's purifier does not run.
@@ -25,7 +28,9 @@ def chosen_purifiers(method: str, settings: Sequence[str]) -> tuple[Purifier, ..
     if method != AUTO:
         chosen = tuple(dict.fromkeys(name.strip() for name in method.split(",") if name.strip()))
     if not chosen:
-        raise SettingError("--method names none; leave it out for auto")
+        raise SettingError(f"{option} names none; leave it out for auto")
+    if AUTO in chosen:
+        raise SettingError(f"{AUTO} chooses by itself: name it alone in {option}, or the others")
     given = split_settings(settings)
     for name in (*chosen, *given):
         if name not in PURIFIERS:
@@ -34,6 +39,16 @@ def chosen_purifiers(method: str, settings: Sequence[str]) -> tuple[Purifier, ..
     for name in given:
         if name not in chosen:
             raise SettingError(
-                f"--set {name}.... has no effect: --method {method} does not run {name}"
+                f"--set {name}.... has no effect: {name} does not run; name it in {option}"
             )
-    return tuple(configured(PURIFIERS[name], name, given.get(name, {})) for name in chosen)
+    return tuple(_configured(name, given.get(name, {})) for name in chosen)
+
+
+def _configured(name: str, given: Mapping[str, str]) -> Purifier:
+    """A purifier whose numbers are none that no purifier can work with."""
+    made = configured(PURIFIERS[name], name, given)
+    for setting in given:
+        value, least = getattr(made, setting), int(setting.endswith("batch_size"))
+        if isinstance(value, int | float) and value < least:
+            raise SettingError(f"{name}.{setting}: {value:g} is too small; {least} is the least")
+    return made

@@ -17,8 +17,9 @@ from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import SettingError
 from backaudit.core.purification import Purification, Result
 from backaudit.core.suspect import Suspect
+from backaudit.core.writing import require_free
 from backaudit.loading.load import load
-from backaudit.purification.detecting import detect, read_audit
+from backaudit.purification.detecting import read_audit
 from backaudit.purification.provenance import record_beside
 from backaudit.purification.purify import purify
 from backaudit.purification.terms import PurifyTerms
@@ -42,6 +43,7 @@ def run(options: PurifyOptions) -> ExitCode:
         max_accuracy_drop=options.max_accuracy_drop,
         force=options.force,
         resume=options.resume,
+        scan_first=options.method == AUTO,
         only_if_found=options.method == AUTO,
         first_good=options.method == AUTO,
         clean=options.clean,
@@ -69,12 +71,19 @@ def _check(options: PurifyOptions, outputs: Sequence[Output]) -> None:
     files = [output.file for output in outputs if output.file]
     files.append(record_beside(options.destination))
     inputs = (options.model, *([options.audit] if options.audit else []))
-    check_outputs(files, inputs, force=options.force)
+    if options.destination.resolve() == options.model.resolve():
+        raise SettingError(
+            f"--output {options.destination} is the model, which is never written to: name another"
+        )
     if options.destination.resolve() in {each.resolve() for each in (*files, *inputs)}:
         raise SettingError(
             f"--output {options.destination} is another file of this command; the repaired "
             "checkpoint needs one of its own"
         )
+    # Of a folder it depends on the model what may lie in it.
+    if not options.destination.is_dir():
+        require_free(options.destination, force=options.force)
+    check_outputs(files, inputs, force=options.force)
 
 
 def _purified(
@@ -89,8 +98,6 @@ def _purified(
         terms = replace(terms, triggered=triggered)
     if options.audit is not None:
         terms = replace(terms, detected=read_audit(options.audit, suspect))
-    elif options.method == AUTO:
-        terms = replace(terms, detected=detect(suspect, clean, terms))
     return purify(suspect, clean, purifiers, options.destination, terms)
 
 

@@ -84,7 +84,7 @@ def _walked(made: Skeleton, data: memoryview, kind: str, start: int, end: int) -
     left = bytearray()
     if kind == "initialiser":
         made.spans.append(None)
-    for number, wire, first, begin, stop in _fields(data, start, end):
+    for number, wire, first, begin, stop in fields(data, start, end):
         _check(made, data, kind, number, (start, end))
         if kind == "initialiser" and number in DATA and wire == BYTES:
             _keep_span(made, begin, stop)
@@ -122,7 +122,7 @@ def _named(data: memoryview, kind: str, within: tuple[int, int]) -> str:
         return ""
     names = (
         bytes(data[begin:stop])
-        for number, wire, _, begin, stop in _fields(data, *within)
+        for number, wire, _, begin, stop in fields(data, *within)
         if (number, wire) == (1, BYTES)
     )
     name = next(names, b"").decode(errors="replace")
@@ -136,8 +136,12 @@ def _keep_span(made: Skeleton, begin: int, stop: int) -> None:
         made.spans[-1] = (begin, stop)
 
 
-def _fields(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """Number, wire type, start with the tag, start and end of the value of each field."""
+def fields(data: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Number, wire type, start with the tag, start and end of the value of each field.
+
+    Raises:
+        CheckpointError: if the message is damaged.
+    """
     at = start
     while at < end:
         first = at

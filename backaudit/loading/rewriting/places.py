@@ -53,8 +53,8 @@ def require_room(output: Path, size: int) -> None:
         free = shutil.disk_usage(folder).free
     if free < size + SPARE:
         raise OutputError(
-            f"{printable(output)} needs {size:,} bytes, and its folder has {free:,} left: name an "
-            "output elsewhere, or make room"
+            f"{printable(output)} needs {size + SPARE:,} bytes, and its folder has {free:,} left: "
+            "name an output elsewhere, or make room"
         )
 
 

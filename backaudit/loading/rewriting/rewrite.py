@@ -3,7 +3,8 @@
 What is written is a copy of the suspect's file, byte for byte, in which only the bytes of weights
 that changed are others: the format, names and their order, types, wrapper, prefix, metadata, what
 else was saved, a graph and its code stay as they were. Of a zip archive the checksums of changed
-entries are made right; a safetensors or ONNX file says in its metadata where it came from.
+entries are made right; a safetensors or ONNX file says in its metadata where it came from. Weights
+that an ONNX graph makes of equal ones get places of their own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,7 @@ class Rewritten:
         suspect: the network that was read from what was written, prepared as the original was.
         unrepaired: where in the file other weights lie, such as averaged copies, dotted; they are
             what they were.
+        untied: names of weights that the original makes of others, and the copy stores.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Rewritten:
     left_out: tuple[str, ...]
     suspect: Suspect
     unrepaired: tuple[str, ...]
+    untied: tuple[str, ...]
 
 
 def require_rewritable(
@@ -125,7 +128,8 @@ def rewrite(
         put(made, target)
     left_out = tuple(str(path) for path in rest.left_out) if rest is not None else ()
     repaired = replace(copy.loaded(suspect, options.device), path=output)
-    return Rewritten(output, edits.changed, left_out, repaired, source.checkpoint.others)
+    others, untied = source.checkpoint.others, source.untied
+    return Rewritten(output, edits.changed, left_out, repaired, others, untied)
 
 
 def _copied(

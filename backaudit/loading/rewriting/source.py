@@ -16,7 +16,8 @@ from backaudit.loading.load import LoadOptions
 from backaudit.loading.preparation.choosing import placed
 from backaudit.loading.prepared import candidates, prepared_of
 from backaudit.loading.recognition.recognised import Recognised
-from backaudit.loading.rewriting.numbering import Memory, Numbering
+from backaudit.loading.rewriting.numbering import NOWHERE, Memory, Numbering
+from backaudit.loading.rewriting.untying import untied
 from backaudit.loading.weights.checkpoint import Checkpoint, read_checkpoint
 
 
@@ -30,6 +31,7 @@ class Source:
         numbers: name in the suspect's network -> (of its shape) numbers of its elements.
         prepared: what is known of the network.
         choice: which of the networks that fit the file's tensors it is.
+        untied: names of weights that the file has no place for, and its copy has.
     """
 
     checkpoint: Checkpoint
@@ -37,6 +39,7 @@ class Source:
     numbers: Mapping[str, Tensor]
     prepared: Prepared
     choice: int
+    untied: tuple[str, ...] = ()
 
 
 def source_of(suspect: Suspect, options: LoadOptions) -> Source:
@@ -55,6 +58,13 @@ def source_of(suspect: Suspect, options: LoadOptions) -> Source:
             f"{printable(suspect.path)} was changed since it was loaded: start again."
         )
     prepared = prepared_of(suspect)
+    source = _source(checkpoint, prepared, options)
+    if not any(bool((each == NOWHERE).any()) for each in source.numbers.values()):
+        return source
+    return _with_places(source, options) or source
+
+
+def _source(checkpoint: Checkpoint, prepared: Prepared, options: LoadOptions) -> Source:
     numbering = Numbering.of(checkpoint)
     choice, bare, prefix = _chosen(checkpoint, prepared, options)
     if checkpoint.program is not None:
@@ -66,6 +76,18 @@ def source_of(suspect: Suspect, options: LoadOptions) -> Source:
         found = {name: numbering.read(tensor) for name, tensor in held(twin).items()}
     numbers = {f"{prefix}{name}": each for name, each in found.items()}
     return Source(checkpoint, numbering, numbers, prepared, choice)
+
+
+def _with_places(source: Source, options: LoadOptions) -> Source | None:
+    """The same network with more of its weights in the file; None if that cannot be had."""
+    checkpoint, names = untied(source.checkpoint, options.limits)
+    if not names:
+        return None
+    # A graph is called by what its tensors fit as well, and there are more of them now.
+    architecture = _found(checkpoint, source.prepared, options).architecture
+    prepared = replace(source.prepared, architecture=architecture)
+    other = replace(_source(checkpoint, prepared, options), untied=names)
+    return other if list(other.numbers) == list(source.numbers) else None
 
 
 @dataclass(frozen=True)
@@ -127,10 +149,13 @@ def network_of(
 def _networks(
     checkpoint: Checkpoint, prepared: Prepared, options: LoadOptions
 ) -> Iterator[Recognised]:
+    yield from candidates(_found(checkpoint, prepared, options), prepared)
+
+
+def _found(checkpoint: Checkpoint, prepared: Prepared, options: LoadOptions) -> Recognised:
     making = prepared.making
     model_def = options.model_def if making.defined else None
-    found = recognised_in(checkpoint, making.arch, model_def, making.size)
-    yield from candidates(found, prepared)
+    return recognised_in(checkpoint, making.arch, model_def, making.size)
 
 
 def _chosen(

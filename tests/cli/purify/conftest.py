@@ -9,9 +9,8 @@ from typer.testing import CliRunner, Result
 from backaudit.cli.app import app
 from backaudit.cli.purify import methods, run
 from backaudit.core.clean_set import CleanSet
-from backaudit.core.purification import Detected, Output, Purification
+from backaudit.core.purification import Output, Purification
 from backaudit.core.suspect import Suspect
-from backaudit.core.verdict import Verdict
 from backaudit.purification.terms import PurifyTerms
 from backaudit.purifiers.interface import Purifier
 from tests.audits import clean_set, suspect
@@ -26,29 +25,23 @@ class Calls:
     Attributes:
         loads: options of each load.
         purifies: arguments of each purification.
-        scans: how many were made.
         answer: what came of the purification.
     """
 
     def __init__(self) -> None:
         self.loads: list[Any] = []
         self.purifies: list[tuple[Sequence[Purifier], Path, PurifyTerms]] = []
-        self.scans = 0
         self.answer = purification()
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """Replaces loading, scanning and purifying by fakes."""
+    """Replaces loading and purifying by fakes."""
     made = Calls()
 
     def load(model: Path, clean: Path, options: Any) -> tuple[Suspect, CleanSet]:
         made.loads.append(options)
         return suspect(path=model), clean_set()
-
-    def detect(of: Suspect, clean: CleanSet, terms: PurifyTerms) -> Detected:
-        made.scans += 1
-        return Detected(Verdict.BACKDOORED, (5,), "a scan")
 
     def purify(
         of: Suspect,
@@ -64,7 +57,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         return replace(made.answer, output=written)
 
     monkeypatch.setattr(run, "load", load)
-    monkeypatch.setattr(run, "detect", detect)
     monkeypatch.setattr(run, "purify", purify)
     monkeypatch.setattr(methods, "PURIFIERS", FAKES)
     monkeypatch.setattr(methods, "AUTOMATIC", ("repairs", "wrecks", "not-there"))

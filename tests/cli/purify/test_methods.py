@@ -3,6 +3,7 @@ import pytest
 from backaudit.cli.purify import methods
 from backaudit.cli.purify.methods import chosen_purifiers
 from backaudit.core.errors import SettingError
+from backaudit.purifiers import FT
 from tests.purifications import FAKES, Repairs, Wrecks
 
 
@@ -31,8 +32,11 @@ def test_settings_reach_their_method() -> None:
         ("repair", (), "Did you mean 'repairs'"),
         ("outo", (), "Did you mean 'auto'"),
         (",", (), "names none"),
-        ("repairs", ("wrecks.steps=1",), "--method repairs does not run wrecks"),
-        ("auto", ("falls.steps=1",), "--method auto does not run falls"),
+        ("auto,repairs", (), "auto chooses by itself: name it alone in --method"),
+        ("repairs", ("repairs.steps=-1",), "repairs.steps: -1 is too small; 0 is the least"),
+        ("repairs", ("repairs.factor=-0.5",), "repairs.factor: -0.5 is too small"),
+        ("repairs", ("wrecks.steps=1",), "wrecks does not run; name it in --method"),
+        ("auto", ("falls.steps=1",), "falls does not run; name it in --method"),
         ("repairs", ("nothing.steps=1",), "no purifier 'nothing'"),
         ("repairs", ("repairs.step=1",), "Did you mean 'steps'"),
         ("repairs", ("repairs.steps=x",), "whole number"),
@@ -43,3 +47,10 @@ def test_what_is_unknown_or_has_no_effect_is_refused(
 ) -> None:
     with pytest.raises(SettingError, match=said):
         chosen_purifiers(method, settings)
+
+
+def test_a_batch_has_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "PURIFIERS", {"ft": FT})
+    with pytest.raises(SettingError, match=r"ft.batch_size: 0 is too small; 1 is the least"):
+        chosen_purifiers("ft", ("ft.batch_size=0",))
+    assert chosen_purifiers("ft", ("ft.batch_size=1",)) == (FT(batch_size=1),)

@@ -76,17 +76,15 @@ def test_auto_scans_first_and_takes_the_first_that_is_good_enough(call: Call, ca
     call()
     ((purifiers, output, terms),) = calls.purifies
     assert [each.rule.name for each in purifiers] == ["repairs", "wrecks"]
-    assert (output, terms.first_good, calls.scans) == (Path("new.pt"), True, 1)
-    assert terms.only_if_found
-    assert terms.detected is not None
-    assert terms.detected.verdict is Verdict.BACKDOORED
+    assert (output, terms.first_good, terms.scan_first) == (Path("new.pt"), True, True)
+    assert (terms.only_if_found, terms.detected) == (True, None)
 
 
 def test_a_named_method_is_run_without_a_scan(call: Call, calls: Calls) -> None:
     call("--method", "repairs", "--set", "repairs.steps=5")
     ((purifiers, _, terms),) = calls.purifies
     assert list(purifiers) == [Repairs(steps=5)]
-    assert (terms.first_good, terms.detected, calls.scans) == (False, None, 0)
+    assert (terms.first_good, terms.detected, terms.scan_first) == (False, None, False)
     assert not terms.only_if_found
 
 
@@ -116,7 +114,6 @@ def test_an_audit_of_the_same_file_is_taken_instead_of_a_scan(
     (tmp_path / "audit.json").write_text(audit_of(suspect().sha256))
     call("--audit", "audit.json")
     ((_, _, terms),) = calls.purifies
-    assert calls.scans == 0
     assert terms.detected == Detected(Verdict.SUSPICIOUS, (5,), "audit.json")
 
 
@@ -193,11 +190,24 @@ def test_the_output_is_neither_the_model_nor_the_audit(
 ) -> None:
     (tmp_path / "audit.json").write_text("{}")
     assert call(output=".").exit_code == 2
-    for output in ("model.pt", "./model.pt", "audit.json"):
+    for output, said in (
+        ("model.pt", "is the model, which is never written to"),
+        ("./model.pt", "is the model, which is never written to"),
+        ("audit.json", "another file of this command"),
+    ):
         result = call("--audit", "audit.json", "--force", output=output)
         assert result.exit_code == 2
-        assert "another file of this command" in result.stderr
+        assert said in result.stderr
     assert calls.loads == []
+
+
+def test_an_existing_output_is_refused_before_anything_is_loaded(
+    call: Call, calls: Calls, tmp_path: Path
+) -> None:
+    (tmp_path / "new.pt").write_text("old")
+    assert call().exit_code == 2
+    assert calls.loads == []
+    assert call("--force").exit_code == 0
 
 
 def test_an_existing_record_is_refused_before_anything_is_loaded(

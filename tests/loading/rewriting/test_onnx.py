@@ -25,11 +25,12 @@ from tests.loading.rewriting.repairing import (
 from tests.programs.networks import quietly
 
 
-def exported(path: Path, **named: Any) -> Path:
+def exported(path: Path, network: nn.Module | None = None, **named: Any) -> Path:
     """What torch's older exporter writes."""
     names = {"input_names": ["x"], "dynamic_axes": {"x": {0: "N"}}}
-    options = {"dynamo": False, **names, **named}
-    quietly(lambda: torch.onnx.export(tint_net(), (IMAGES[:1].float(),), path, **options))
+    options: dict[str, Any] = {"dynamo": False, **names, **named}
+    example = (IMAGES[:1].float(),)
+    quietly(lambda: torch.onnx.export(network or tint_net(), example, path, **options))
     return path
 
 
@@ -39,7 +40,10 @@ def outside(model: onnx.ModelProto, path: Path) -> Path:
     return path
 
 
-PRESERVED = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
+PRESERVED: dict[str, Any] = {
+    "training": torch.onnx.TrainingMode.PRESERVE,
+    "do_constant_folding": False,
+}
 
 
 @pytest.mark.parametrize("named", [{}, PRESERVED], ids=["folded", "preserved"])
@@ -120,6 +124,46 @@ def test_numbers_packed_in_a_field(tmp_path: Path) -> None:
     assert len(weight.float_data) == 9
     done = repair(graph(tmp_path / "a.onnx", [weight]), tmp_path / "b.onnx")
     assert same_to_a_scanner(done)
+
+
+class Twins(nn.Module):
+    """Two norms side by side, as in a residual block; what they have in common is stored once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other = (nn.BatchNorm2d(3) for _ in range(2))
+        self.fc = nn.Linear(3, 3)
+        with torch.no_grad():
+            self.one.weight.copy_(torch.tensor([1.1, 1.2, 1.3]))
+            self.other.weight.copy_(torch.tensor([0.9, 0.8, 0.7]))
+            self.fc.weight.copy_(8 * torch.eye(3).flip(0) + torch.arange(9).view(3, 3) / 9)
+            for norm in (self.one, self.other):
+                norm.bias.fill_(0.05)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.fc((self.one(images) + self.other(images)).mean((2, 3)))
+        return logits
+
+
+def test_equal_vectors_of_which_one_is_made_of_the_other_get_places_of_their_own(
+    tmp_path: Path,
+) -> None:
+    exported(tmp_path / "a.onnx", Twins().eval(), **PRESERVED)
+    before = onnx.load(tmp_path / "a.onnx").graph
+    made = {node.output[0] for node in before.node if node.op_type == "Identity"}
+    assert made == {"other.bias", "other.running_mean", "other.running_var"}
+    done = repair(tmp_path / "a.onnx", tmp_path / "b.onnx")
+    assert same_to_a_scanner(done)
+    assert set(done.written.untied) == made
+    onnx.checker.check_model(str(tmp_path / "b.onnx"))
+    after = onnx.load(tmp_path / "b.onnx").graph
+    held = {proto.name: numpy_helper.to_array(proto) for proto in after.initializer}
+    assert list(held) == [*(proto.name for proto in before.initializer), *done.written.untied]
+    assert [*after.node] == [node for node in before.node if node.output[0] not in made]
+    assert not np.array_equal(held["one.bias"], held["other.bias"])
+    # What was written can be written again.
+    again = repair(tmp_path / "b.onnx", tmp_path / "c.onnx")
+    assert again.written.untied == ()
 
 
 def test_equal_vectors_stored_once_are_refused_when_they_differ_now(tmp_path: Path) -> None:

@@ -107,7 +107,9 @@ def test_a_folder_that_is_not_there_or_has_no_room(
         require_room(tmp_path / "none" / "b.pt", 10)
     require_room(tmp_path / "b.pt", 10)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
-    with pytest.raises(OutputError, match=r"needs 10 bytes, and its folder has 1,048,576 left"):
+    with pytest.raises(
+        OutputError, match=r"needs 1,048,586 bytes, and its folder has 1,048,576 left"
+    ):
         require_room(tmp_path / "b.pt", 10)
     assert list(tmp_path.iterdir()) == []
 
