@@ -16,7 +16,7 @@ from backaudit.audit import run_detector
 from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Evidence, Failed
 from backaudit.core.suspect import Suspect
-from backaudit.detectors import BAN, DETECTORS, IBDPSC, MMBD, TargetedNoise
+from backaudit.detectors import BAN, DETECTORS, IBDPSC, MMBD, UAP, TargetedNoise
 from tests.conftest import ToyWorld
 from tests.toy import CLASSES, clean_set, evidence, suspect_of, toy_network
 
@@ -24,10 +24,11 @@ TOYS: dict[str, Any] = {
     "ban": BAN(restarts=2, budgets=(0.2, 0.4), steps=2, batch_size=32, mask_steps=5),
     "mm-bd": MMBD(starts=2, steps=4),
     "targeted-noise": TargetedNoise(budgets=(0.2, 0.4), steps=2, batch_size=32),
+    "uap": UAP(budgets=(0.02, 0.04), steps=2, batch_size=32),
     "ibd-psc": IBDPSC(larger_scales=(3.0,), depths=2),
 }
 NEED_NO_IMAGE = {"mm-bd"}
-ROLLS_DICE = {"ban", "mm-bd", "targeted-noise"}
+ROLLS_DICE = {"ban", "mm-bd", "targeted-noise", "uap"}
 
 
 def plain(*layers: nn.Module, classes: int = CLASSES) -> Suspect:
@@ -45,6 +46,8 @@ def misfits() -> dict[str, Suspect]:
         "targeted-noise: nothing to put noise on": plain(),
         "targeted-noise: too few classes": suspect_of(toy_network(classes=2), classes=2),
         "targeted-noise: too many classes": suspect_of(toy_network(classes=101), classes=101),
+        "uap: too few classes": suspect_of(toy_network(classes=2), classes=2),
+        "uap: too many classes": suspect_of(toy_network(classes=101), classes=101),
         "ibd-psc: nothing to amplify": plain(nn.Conv2d(3, 4, 3, bias=False)),
         "ibd-psc: normalisation without parameters": plain(
             nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, affine=False)

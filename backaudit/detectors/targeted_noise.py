@@ -7,13 +7,11 @@ import torch
 from torch import Tensor
 
 from backaudit.core.clean_set import CleanSet
-from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Evidence, Rule
-from backaudit.core.suspect import Suspect, as_input
+from backaudit.core.suspect import Suspect
 from backaudit.detectors.calibration import calibrated
-from backaudit.detectors.halves import halves
-from backaudit.nets.memory import FORWARD_ONLY, images_at_once
-from backaudit.nets.noise import Climb, NoisyNetwork, draw_noise, noisy_network, walk
+from backaudit.detectors.race import Race, line_up
+from backaudit.nets.noise import Climb, Noise, NoisyNetwork, draw_noise, noisy_network, walk
 from backaudit.nets.precision import fast_autocast
 
 
@@ -63,22 +61,12 @@ class TargetedNoise:
             NotApplicableError: if there are too few clean images, too few or too many classes, or
                 no neuron to put noise on.
         """
-        fit, held_out = halves(clean)
-        if not 3 <= suspect.num_classes <= 100:
-            raise NotApplicableError(
-                f"the network has {suspect.num_classes} classes; it compares 3 to 100."
-            )
+        race = line_up(
+            suspect, clean, batch_size=self.batch_size, evaluation_images=self.evaluation_images
+        )
         noisy = noisy_network(suspect.network)
-        generator = torch.Generator().manual_seed(torch.initial_seed())
-        at_once = images_at_once(suspect.network, as_input(fit.images[:2], suspect.device))
-        size = min(len(held_out), self.evaluation_images, FORWARD_ONLY * at_once)
-        shown = held_out.take(held_out.balanced(size, generator))
-        chosen = fit.balanced(min(len(fit), self.batch_size, at_once), generator)
-        images = as_input(fit.images[chosen], suspect.device)
-        parts = torch.arange(suspect.num_classes).split(max(1, at_once // len(images)))
-        reached = [self._reach(suspect, noisy, images, shown, part) for part in parts]
-        shares = torch.cat(reached, dim=1)
-        leads = odds_ratios(shares, images=len(shown))
+        shares = torch.cat([self._reach(noisy, race, heat) for heat in race.heats], dim=1)
+        leads = odds_ratios(shares, images=len(race.shown))
         leader = int(leads.argmax())
         return calibrated(
             self.rule,
@@ -94,27 +82,21 @@ class TargetedNoise:
             },
         )
 
-    def _reach(
-        self,
-        suspect: Suspect,
-        noisy: NoisyNetwork,
-        images: Tensor,
-        shown: CleanSet,
-        targets: Tensor,
-    ) -> Tensor:
-        """Share (budgets, G) of ``shown`` images of other classes that reach each target (G,)."""
-        groups, device = len(targets), suspect.device
-        generators = [torch.Generator().manual_seed(int(target)) for target in targets]
-        start = draw_noise(noisy.shapes, 0.0, generators, device)
-        labels = targets.repeat_interleave(len(images)).to(device)
-        what = f"targeted-noise: classes {int(targets[0])} to {int(targets[-1])}"
+    def _reach(self, noisy: NoisyNetwork, race: Race, heat: Tensor) -> Tensor:
+        """Share (budgets, G) of held-out images of other classes that reach each of ``heat``."""
+        images, targets = race.repeated(heat)
+        generators = [torch.Generator().manual_seed(int(target)) for target in heat]
+        start = draw_noise(noisy.shapes, 0.0, generators, images.device)
+        what = f"targeted-noise: classes {int(heat[0])} to {int(heat[-1])}"
         climb = Climb(self.budgets, self.steps, towards=True, bf16=self.bf16, what=what)
-        evaluated = as_input(shown.images, device).repeat(groups, 1, 1, 1)
         shares: list[Tensor] = []
-        for noise in walk(noisy, images.repeat(groups, 1, 1, 1), labels, start, climb):
-            with torch.no_grad(), fast_autocast(device, wanted=self.bf16):
-                predicted = noisy(evaluated, noise, groups).argmax(1).cpu().view(groups, -1)
-            shares.append(_shares_of_others(predicted, targets, shown.labels))
+        for noise in walk(noisy, images, targets, start, climb):
+
+            def under_noise(shown: Tensor, by: Noise = noise) -> Tensor:
+                with fast_autocast(shown.device, wanted=self.bf16):
+                    return noisy(shown, by, len(heat))
+
+            shares.append(race.reached(under_noise, heat))
         return torch.stack(shares)
 
 
@@ -129,10 +111,3 @@ def odds_ratios(shares: Tensor, images: int) -> Tensor:
     wins = torch.einsum("bi,bj->ij", reached, 1 - reached)
     ratios = wins / wins.T
     return ratios.fill_diagonal_(torch.inf).amin(1)
-
-
-def _shares_of_others(predicted: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
-    """Share (G,) of images of other classes that are predicted (G, M) as each group's target."""
-    others = labels[None] != targets[:, None]
-    hit = (predicted == targets[:, None]) & others
-    return hit.sum(1) / others.sum(1).clamp(min=1)
