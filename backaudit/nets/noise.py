@@ -91,7 +91,9 @@ class NeuronNoise:
     @property
     def shapes(self) -> Mapping[str, torch.Size]:
         """Shape of each noisy parameter: one number a neuron, for its weights and for its bias."""
-        sizes = {name: _parameter(layer, "weight").shape[:1] for name, layer in self.layers.items()}
+        sizes = {
+            name: layer.get_parameter("weight").shape[:1] for name, layer in self.layers.items()
+        }
         weights = {f"{name}.weight": size for name, size in sizes.items()}
         biases = {
             f"{name}.bias": sizes[name] for name in sizes if _bias(self.layers[name]) is not None
@@ -200,9 +202,5 @@ def walk(
             yield noise
 
 
-def _parameter(layer: nn.Module, name: str) -> Tensor:
-    return layer.get_parameter(name)
-
-
 def _bias(layer: nn.Module) -> Tensor | None:
-    return None if layer.bias is None else _parameter(layer, "bias")
+    return None if layer.bias is None else layer.get_parameter("bias")

@@ -56,10 +56,11 @@ class Training:
         if self.schedule not in get_args(Schedule):
             hint = did_you_mean(str(self.schedule), get_args(Schedule))
             raise SettingError(f"there is no schedule {self.schedule!r}. {hint}")
-        if not self.nesterov <= bool(self.momentum) or not 0 <= self.momentum < 1:
+        works = 0 < self.momentum < 1 if self.nesterov else 0 <= self.momentum < 1
+        if not works:
             raise SettingError(
-                f"a momentum of {self.momentum} does not work: it lies in [0, 1), and Nesterov's "
-                "lies above 0"
+                f"a momentum of {self.momentum} does not work: give one from 0 to below 1, and one "
+                "above 0 if it is Nesterov's"
             )
 
 
@@ -94,6 +95,15 @@ class OwnGradients(Protocol):
             loss: computes the objective's loss of the batch, each time anew and in the training's
                 precision.
         """
+        ...
+
+
+@runtime_checkable
+class EachEpoch(Protocol):
+    """What an objective has besides its loss if it looks at the network before each epoch."""
+
+    def begin_epoch(self, network: nn.Module) -> None:
+        """See the network, in eval mode, before an epoch; what is drawn comes from torch."""
         ...
 
 
@@ -208,6 +218,7 @@ class _Course:
         for step in track(range(first, total), "training"):
             epoch, position = divmod(step, self.steps)
             if position == 0:
+                self._begin_epoch()
                 images, labels = self.epoch_data(epoch)
                 order = torch.randperm(len(images), generator=self.state.generator)
             size = self.training.batch_size
@@ -218,6 +229,12 @@ class _Course:
             losses.clear()
             if self._end_epoch(pace, last=step == total - 1):
                 break
+
+    def _begin_epoch(self) -> None:
+        if isinstance(self.goal, EachEpoch):
+            self.network.eval()
+            self.goal.begin_epoch(self.network)
+            self.network.train()
 
     def _step(self, images: Tensor, labels: Tensor, batch: Tensor) -> Tensor:
         """One step of every optimizer on the images at ``batch`` (B,); returns the loss."""

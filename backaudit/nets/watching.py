@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from backaudit.core.clean_set import CleanSet
-from backaudit.core.suspect import batch_size
+from backaudit.core.suspect import as_input, batch_size
 from backaudit.nets.metrics import clean_accuracy
 from backaudit.nets.stages import State
 from backaudit.nets.training_state import copied
@@ -130,3 +130,10 @@ def accuracy_on(network: nn.Module, clean: CleanSet, *, mirrored: bool = False) 
         [network(images.flip(3) if mirrored else images).argmax(1) for images, _ in batches]
     )
     return clean_accuracy(predicted.cpu(), clean.labels)
+
+
+@torch.no_grad()
+def count_classes(network: nn.Module, clean: CleanSet) -> int:
+    """How many classes a network, in eval mode, tells apart; one image is shown to it."""
+    logits: Tensor = network(as_input(clean.images[:1], next(network.parameters()).device))
+    return logits.shape[1]

@@ -10,6 +10,7 @@ from backaudit.purifiers.nad import NAD
 from backaudit.purifiers.noise_ft import NoiseFT
 from backaudit.purifiers.rnp import RNP
 from backaudit.purifiers.tsbd import TSBD
+from backaudit.purifiers.uap_ft import UAPFT
 
 PURIFIERS: dict[str, type[Purifier]] = {
     purifier.rule.name: purifier
@@ -23,6 +24,7 @@ PURIFIERS: dict[str, type[Purifier]] = {
         CLP,
         IBAU,
         RNP,
+        UAPFT,
     )
 }
 
@@ -36,6 +38,7 @@ __all__ = [
     "PURIFIERS",
     "RNP",
     "TSBD",
+    "UAPFT",
     "NoiseFT",
     "Purifier",
 ]

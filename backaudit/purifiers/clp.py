@@ -84,11 +84,13 @@ class CLP:
                 a linear map besides the last.
         """
         bounds = channel_bounds(network, parts.validation.images[:1])
+        outlying = {name: outlyingness(bound) for name, bound in bounds.items()}
         scores: dict[str, Tensor] = {}
-        for name, bound in bounds.items():
+        for name, deviations in outlying.items():
             for parameter, value in network.get_submodule(name).named_parameters(recurse=False):
+                # The lowest scores are pruned first.
                 shape = (-1,) + (1,) * (value.dim() - 1)
-                scores[f"{name}.{parameter}"] = -outlyingness(bound).view(shape)
+                scores[f"{name}.{parameter}"] = -deviations.view(shape)
         pruning = prune_while_accurate(
             network,
             scores,
@@ -97,7 +99,6 @@ class CLP:
             self.largest_drop,
         )
         reached = None if pruning.threshold is None else -pruning.threshold
-        largest = max(float(outlyingness(bound).max()) for bound in bounds.values())
         return {
             **pruning.measurements(),
             "threshold": reached,
@@ -105,7 +106,7 @@ class CLP:
             if pruning.stopped_at is None
             else -pruning.stopped_at,
             "layers": len(bounds),
-            "largest_deviation": largest,
+            "largest_deviation": max(float(each.max()) for each in outlying.values()),
         }
 
     def _thresholds(self) -> list[float]:
@@ -180,7 +181,8 @@ def _gain(norm: _BatchNorm) -> Tensor:
 
 def _spectral_norms(layer: nn.Module) -> Tensor:
     """Spectral norm (C_out,) of each output channel's filter as a matrix (C_in, positions)."""
-    filters = layer.get_parameter("weight").detach().double()
+    # On the CPU, since not every accelerator has double precision.
+    filters = layer.get_parameter("weight").detach().cpu().double()
     matrices = filters.flatten(2) if filters.dim() > 2 else filters.unsqueeze(2)
     norms: Tensor = torch.linalg.matrix_norm(matrices, ord=2)
     return norms.float()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from math import ceil
 from typing import ClassVar
 
 import torch
@@ -14,9 +15,9 @@ from backaudit.core.evidence import Rule
 from backaudit.nets.metrics import clean_accuracy
 from backaudit.nets.readout import Readout, readout
 from backaudit.nets.stages import Stages
-from backaudit.nets.training import Training
 from backaudit.nets.watching import accuracy_on
 from backaudit.purifiers.finetuning import FEWEST, FineTuning, require_images
+from backaudit.purifiers.ft import FT
 from backaudit.purifiers.interface import Measurements, Parts
 from backaudit.purifiers.pruning import prune_while_accurate
 
@@ -45,10 +46,10 @@ class FP:
     Args:
         largest_relative_drop: of held-out clean accuracy while pruning, as a share of what it was,
             in [0, 1]; fine-tuning repairs it.
-        step: share of the channels that is pruned at a time, in (0, 1].
-        epochs: of the fine-tuning; 0 for none.
+        step: share of the channels that is pruned at a time, in (0, 1).
+        epochs: of the fine-tuning; few images make several passes an epoch; 0 for none.
         learning_rate: at the start; it falls to zero along a cosine.
-        batch_size: images a step, at most; an epoch's batches are equally large.
+        batch_size: images a step, if there are 2,500; fewer make as many steps, of 32 or more.
         weight_decay: of every weight.
         patience: after so many epochs without a better validation accuracy, from the middle on, it
             ends.
@@ -74,8 +75,8 @@ class FP:
 
     def __post_init__(self) -> None:
         """Refuse a step that leads nowhere."""
-        if not 0 < self.step <= 1:
-            raise ValueError("step must lie above 0 and not above 1")
+        if not 0 < self.step < 1:
+            raise ValueError("step must lie between 0 and 1, such as 0.01")
 
     @property
     def fewest_images(self) -> int:
@@ -112,7 +113,7 @@ class FP:
         pruning = prune_while_accurate(
             network,
             {f"{head.name}.weight": ranks.repeat_interleave(each)[None]},
-            [share * self.step for share in range(1, int(1 / self.step))],
+            [count * self.step for count in range(1, ceil(1 / self.step))],
             accuracy,
             self.largest_relative_drop * accuracy(),
         )
@@ -121,16 +122,16 @@ class FP:
 
     @property
     def _tuning(self) -> FineTuning:
-        training = Training(
+        plain = FT(
             self.epochs,
             self.learning_rate,
             self.batch_size,
             self.weight_decay,
-            bf16=self.bf16,
-            schedule="cosine",
-            nesterov=False,
+            self.patience,
+            self.recalibrate,
+            self.bf16,
         )
-        return FineTuning(training, self.patience, self.recalibrate, self.rule.name)
+        return plain.tuning(self.rule.name)
 
 
 def activity_ranks(vectors: Tensor, channels: int) -> Tensor:

@@ -24,9 +24,10 @@ class FT:
     Blind to: most backdoors: where their neurons take no part in clean predictions, no gradient
         reaches them.
     Differs from the official code: of the last half of the epochs the last state is kept whose
-        validation accuracy is as good as the best, in place of the best one on test images;
-        batch-norm statistics are recalibrated on the clean images; images are mirrored only if the
-        network knows them as well when they are; borders are reflected, and not black.
+        validation accuracy is as good as the best, in place of the best one on test images, and
+        training stops early; few images come in smaller batches, several times an epoch; batch-norm
+        statistics are recalibrated on the clean images; images are mirrored only if the network
+        knows them as well when they are; borders are reflected, and not black.
     Paper: a baseline without a paper of its own; settings as in Wu et al., BackdoorBench, NeurIPS
         2022, https://arxiv.org/abs/2206.12654.
 
@@ -59,7 +60,20 @@ class FT:
     def purify(
         self, network: nn.Module, parts: Parts, *, seed: int, stages: Stages
     ) -> Measurements:
-        """Fine-tune ``network`` in place on ``parts.fit``."""
+        """Fine-tune ``network`` in place on ``parts.fit``.
+
+        Raises:
+            NotApplicableError: if there are too few images.
+            DivergedError: if a loss or a weight became NaN or infinite.
+        """
+        return self.tuning().run(network, parts, seed=seed, stages=stages)
+
+    def tuning(self, name: str = rule.name) -> FineTuning:
+        """The fine-tuning with these settings, as other methods contain it.
+
+        Args:
+            name: of the method, for those who watch the progress.
+        """
         training = Training(
             self.epochs,
             self.learning_rate,
@@ -69,5 +83,4 @@ class FT:
             schedule="cosine",
             nesterov=False,
         )
-        tuning = FineTuning(training, self.patience, self.recalibrate, self.rule.name)
-        return tuning.run(network, parts, seed=seed, stages=stages)
+        return FineTuning(training, self.patience, self.recalibrate, name)

@@ -91,8 +91,8 @@ def learn_masks(
         if not all(gradient.isfinite().all() for gradient in (value, *gradients)):
             raise DivergedError(
                 f"{learning.what} led to NaN or infinite numbers at step {step + 1} of "
-                f"{learning.steps}. The network is left as it was; a smaller learning rate may help"
-                "."
+                f"{learning.steps}. The network is left as it was; a smaller learning rate may "
+                "help."
             )
         for mask, gradient in zip(masks.values(), gradients, strict=True):
             mask.grad = gradient

@@ -15,8 +15,8 @@ from backaudit.core.evidence import Rule
 from backaudit.core.suspect import as_input
 from backaudit.nets.stages import Stages
 from backaudit.nets.taps import stage_ends, tapped
-from backaudit.nets.training import Training
 from backaudit.purifiers.finetuning import FEWEST, FineTuning
+from backaudit.purifiers.ft import FT
 from backaudit.purifiers.interface import Measurements, Parts
 
 TINY = 1e-6
@@ -37,7 +37,8 @@ class NAD:
         with a pattern over the whole image.
     Differs from the official code: the ends of stages are found by running the network, in place of
         a list for each architecture, and the last of them get the published weights; of the last
-        half of the epochs the last state is kept whose validation accuracy is as good as the best;
+        half of the epochs the last state is kept whose validation accuracy is as good as the best,
+        and training stops early; few images come in smaller batches, several times an epoch;
         batch-norm statistics are recalibrated on the clean images; images are mirrored only if the
         network knows them as well when they are; borders are reflected, and not black.
     Paper: Li et al., ICLR 2021, https://arxiv.org/abs/2101.05930; learning rates, batch size and
@@ -85,32 +86,32 @@ class NAD:
 
         Raises:
             NotApplicableError: if there are too few images or feature maps.
+            DivergedError: if a loss or a weight became NaN or infinite.
         """
         device = next(network.parameters()).device
         ends = stage_ends(network, as_input(parts.fit.images[:1], device))[-len(self.weights) :]
         if len(ends) < 2:
             raise NotApplicableError("the network has no feature maps of two sizes.")
-        training = Training(
-            self.epochs,
-            self.learning_rate,
-            self.batch_size,
-            self.weight_decay,
-            bf16=self.bf16,
-            schedule="cosine",
-            nesterov=False,
-        )
-        tuning = FineTuning(training, self.patience, self.recalibrate, self.rule.name)
-        teaching = replace(
-            tuning,
-            training=replace(training, epochs=self.teacher_epochs),
-            name=f"{self.rule.name}, teacher",
-            stage="teacher",
-        )
+        tuning = self._tuning(self.epochs, self.rule.name)
+        teaching = self._tuning(self.teacher_epochs, f"{self.rule.name}, teacher")
+        teaching = replace(teaching, stage="teacher")
         teacher = deepcopy(network)
         taught = teaching.run(teacher, parts, seed=seed, stages=stages)
         objective = Distillation(teacher, ends, self.weights[-len(ends) :], self.power)
         done = tuning.run(network, parts, seed=seed, stages=stages, objective=objective)
         return {**done, "teacher": taught, "stage_ends": list(ends)}
+
+    def _tuning(self, epochs: int, name: str) -> FineTuning:
+        plain = FT(
+            epochs,
+            self.learning_rate,
+            self.batch_size,
+            self.weight_decay,
+            self.patience,
+            self.recalibrate,
+            self.bf16,
+        )
+        return plain.tuning(name)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from backaudit.nets.stages import Stages
 from backaudit.nets.training import Training
 from backaudit.purifiers.finetuning import FEWEST, FineTuning
 from backaudit.purifiers.interface import Measurements, Parts
+from backaudit.purifiers.soft_labels import LABEL_WEIGHT, SoftLabels, taught_by
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,14 @@ class NoiseFT:
     Needs: batch-norm layers; 20 clean images, better 500. Without batch norm the noise goes on
         other normalisation layers, else on convolutions and linear layers, and is smaller.
     Blind to: what it has done to the backdoor, which only triggered images show.
-    Differs from the official code: noise is clipped to its range, as the paper's Eq. 3 says, where
-        the code lets it reach twice as far; 25 epochs, as in the paper, where the code runs 24;
-        images are in another order in every epoch; running statistics see clean passes only, where
-        in the code two of three passes that feed them are noisy, and are recalibrated at the end;
-        of the last half of the epochs the last state is kept whose validation accuracy is as good
-        as the best, and training stops early; images are mirrored only if the network knows them as
-        well when they are; borders are reflected, and not black.
+    Differs from the official code: it learns the suspect's own answers beside the labels, which
+        keeps the accuracy; noise is clipped to its range, as the paper's Eq. 3 says, where the code
+        lets it reach twice as far; 25 epochs, as in the paper, where the code runs 24; images are
+        in another order in every epoch; running statistics see clean passes only, where in the code
+        two of three passes that feed them are noisy, and are recalibrated at the end; of the last
+        half of the epochs the last state is kept whose validation accuracy is as good as the best,
+        and training stops early; images are mirrored only if the network knows them as well when
+        they are; borders are reflected, and not black.
     Paper: Xu et al., NeurIPS 2024, https://arxiv.org/abs/2405.19928, Eq. 8.
 
     Args:
@@ -46,6 +48,8 @@ class NoiseFT:
         schedule: of this rate: ``cosine`` falls to zero; as published it is ``constant``.
         batch_size: images a step, if there are 2,500; fewer make as many steps, of 32 or more.
         weight_decay: of every weight.
+        label_weight: of the labels in what is learned, in [0, 1]; the rest are the answers of the
+            network as it came. As published it is 1.
         noise_weight: of the loss under noise (lambda_2).
         budget: half-width of the noise, relative to each parameter of batch norm (epsilon).
         other_budget: the same where there is no batch norm to keep the scale in check.
@@ -66,6 +70,7 @@ class NoiseFT:
     schedule: Schedule = "constant"
     batch_size: int = 128
     weight_decay: float = 5e-4
+    label_weight: float = LABEL_WEIGHT
     noise_weight: float = 0.5
     budget: float = 0.3
     other_budget: float = 0.1
@@ -87,6 +92,7 @@ class NoiseFT:
 
         Raises:
             NotApplicableError: if there are too few images, or no neuron to put noise on.
+            DivergedError: if a loss or a weight became NaN or infinite.
         """
         training = Training(
             self.epochs,
@@ -97,7 +103,8 @@ class NoiseFT:
             schedule=self.schedule,
             nesterov=False,
         )
-        objective = NoiseLoss(learning_noise(network), self)
+        goal = taught_by(network, self.label_weight)
+        objective = NoiseLoss(learning_noise(network), self, goal)
         tuning = FineTuning(training, self.patience, self.recalibrate, self.rule.name)
         done = tuning.run(network, parts, seed=seed, stages=stages, objective=objective)
         return done | {"noise_on": objective.noisy.kind}
@@ -110,18 +117,21 @@ class NoiseLoss:
     Args:
         noisy: the network under noise, its parameters those that learn.
         settings: of the noise.
+        goal: what is to be answered, with noise and without.
     """
 
     noisy: NoisyNetwork
     settings: NoiseFT
+    goal: SoftLabels
     optimizers: Sequence[Optimizer] = ()
 
     def loss(self, network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The loss of a batch; only the pass without noise reaches the running statistics."""
+        wanted = self.goal.targets(images, labels)
         with statistics_kept(network):
             noise = self._worst(images, labels)
-            under_noise = F.cross_entropy(self.noisy(images, noise, 1).float(), labels)
-        without = F.cross_entropy(network(images).float(), labels)
+            under_noise = F.cross_entropy(self.noisy(images, noise, 1).float(), wanted)
+        without = F.cross_entropy(network(images).float(), wanted)
         return without + self.settings.noise_weight * under_noise
 
     def _worst(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:

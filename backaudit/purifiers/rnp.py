@@ -13,12 +13,11 @@ from torch.optim import Optimizer
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.evidence import Rule
 from backaudit.core.progress import under
-from backaudit.core.suspect import as_input
 from backaudit.nets.noise import NoisyNetwork, noisy_network
 from backaudit.nets.precision import fast_autocast
 from backaudit.nets.stages import Stages
 from backaudit.nets.training import Along, Training
-from backaudit.nets.watching import UntilForgotten
+from backaudit.nets.watching import UntilForgotten, count_classes
 from backaudit.purifiers.finetuning import FEWEST, require_images, train_on_clean
 from backaudit.purifiers.interface import Measurements, Parts
 from backaudit.purifiers.masks import (
@@ -52,16 +51,17 @@ class RNP:
     Differs from the official code: gradients are clipped after they are computed, as written, and
         not before, where clipping does nothing; unlearning ends at an accuracy relative to chance,
         measured on the images it unlearns after each epoch as they are, in place of 0.2 during
-        one; if it never ends so, masks are learned all the same; the learning rate of unlearning
-        falls after a half and after three quarters; running statistics are not used while masks
+        one, and few images are unlearned in smaller batches; if it never ends so, masks are learned
+        all the same; the learning rate of unlearning falls after a half and after three quarters;
+        running statistics are not used while masks
         are learned; the mean of a mask counts, and not its last value, since in narrow networks
         many masks end at zero, which tells them apart no longer; held-out clean images choose the
-        threshold, which was left open, out of five times as many.
+        threshold, which was left open, in steps of 0.01 in place of 0.05.
     Paper: Li et al., Reconstructive Neuron Pruning for Backdoor Defense, ICML 2023,
         https://arxiv.org/abs/2305.14876, Algorithm 1.
 
     Args:
-        unlearning_epochs: at most.
+        unlearning_epochs: at most; few images make several passes an epoch.
         unlearning_rate: learning rate of the unlearning.
         unlearned: share of the range from chance to 1 that is left of the accuracy when unlearning
             ends, in [0, 1]; a ninth is the published accuracy of 0.2 for ten classes.
@@ -70,7 +70,8 @@ class RNP:
         recovering_epochs: of the masks.
         recovering_rate: learning rate of the masks.
         loss_weight: factor on the loss of the masks (alpha).
-        batch_size: images of a batch.
+        batch_size: images a step of the masks; unlearning has so many if there are 2,500, and
+            fewer make as many steps, of 32 or more.
         momentum: of unlearning and of the masks, in [0, 1).
         thresholds: on the masks, rising.
         largest_drop: of held-out clean accuracy, in [0, 1].
@@ -113,6 +114,7 @@ class RNP:
                 was.
         """
         require_images(len(parts.fit), self.fewest_images)
+        # A network without neurons to mask is refused before it unlearns, which takes long.
         noisy_network(network)
         unlearned = deepcopy(network)
         measured = self._unlearn(unlearned, parts, seed, stages)
@@ -141,9 +143,7 @@ class RNP:
             momentum=self.momentum,
             nesterov=False,
         )
-        with torch.no_grad():
-            classes = network(as_input(parts.fit.images[:1], next(network.parameters()).device))
-        chance = 1 / classes.shape[1]
+        chance = 1 / count_classes(network, parts.fit)
         enough = chance + self.unlearned * (1 - chance)
         watch = UntilForgotten(parts.fit, enough)
         along = Along(watch, stages, "rnp: unlearning")

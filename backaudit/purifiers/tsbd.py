@@ -1,13 +1,12 @@
 """TSBD: neurons that unlearning clean images changes most are re-initialised, and fine-tuned."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from backaudit.core.errors import DivergedError, NotApplicableError
 from backaudit.core.evidence import Rule
@@ -21,6 +20,7 @@ from backaudit.nets.training import Along, CrossEntropy, Training
 from backaudit.nets.watching import UntilForgotten
 from backaudit.purifiers.finetuning import FEWEST, FineTuning, train_on_clean
 from backaudit.purifiers.interface import Measurements, Parts
+from backaudit.purifiers.soft_labels import LABEL_WEIGHT, SoftLabels, taught_by
 
 SHORTCUTS = ("shortcut", "downsample")
 TINY = 1e-12
@@ -38,17 +38,18 @@ class TSBD:
     Score: none; it reports the accuracy on the validation images, in [0, 1].
     Needs: convolutions or linear layers; 20 clean images, better 500.
     Blind to: what it has done to the backdoor, which only triggered images show.
-    Differs from the official code: the share of neurons is given, where the code tries eleven and
-        looks at triggered test images; unlearning stops at the accuracy of chance, where the code
-        stops at a tenth however many classes there are, or before its loss leaves the range of
-        numbers, and its rate grows until then; changes are
-        compared as they are, where the code rounds them to four decimals; convolutions called
-        ``downsample`` are shortcuts, too, and linear layers but the last count where there are no
-        two convolutions; a gradient of zero moves nothing, where the code divides by it; running
-        statistics are fed once a step, and recalibrated at the end; of the last half of the epochs
-        the last state is kept whose validation accuracy is as good as the best; images are in
-        another order in every epoch, mirrored only if the network knows them as well when they are,
-        and have reflected borders, not black ones.
+    Differs from the official code: the fine-tuning learns the suspect's own answers beside the
+        labels, which keeps the accuracy; the share of neurons is given, where the code tries eleven
+        and looks at triggered test images; unlearning stops at the accuracy of chance, where the
+        code stops at a tenth however many classes there are, or before its loss leaves the range of
+        numbers, and its rate grows until then; changes are compared as they are, where the code
+        rounds them to four decimals; convolutions called ``downsample`` are shortcuts, too, and
+        linear layers but the last count where there are no two convolutions; a gradient of zero
+        moves nothing, where the code divides by it; running statistics are fed once a step, and
+        recalibrated at the end; of the last half of the epochs the last state is kept whose
+        validation accuracy is as good as the best; images are in another order in every epoch,
+        mirrored only if the network knows them as well when they are, and have reflected borders,
+        not black ones.
     Paper: Lin et al., Unveiling and Mitigating Backdoor Vulnerabilities based on Unlearning Weight
         Changes and Backdoor Activeness, NeurIPS 2024, https://arxiv.org/abs/2405.20291.
 
@@ -65,6 +66,8 @@ class TSBD:
         batch_size: images a step, if there are 2,500; fewer make as many steps, of 32 or more.
         radius: how far each tensor of weights is moved up the loss (r).
         mix: share of the gradient there in the step (alpha), in [0, 1].
+        label_weight: of the labels in what is learned, in [0, 1]; the rest are the answers of the
+            network as it came. As published it is 1.
         patience: after so many epochs without a better validation accuracy, from the middle on,
             fine-tuning ends.
         recalibrate: whether it closes with a recalibration of the batch-norm statistics.
@@ -86,6 +89,7 @@ class TSBD:
     batch_size: int = 256
     radius: float = 0.05
     mix: float = 0.7
+    label_weight: float = LABEL_WEIGHT
     patience: int = 4
     recalibrate: bool = True
     bf16: bool = True
@@ -102,12 +106,15 @@ class TSBD:
 
         Raises:
             NotApplicableError: if there are too few images, or no layer to look for neurons in.
+            DivergedError: if a loss or a weight became NaN or infinite.
         """
-        layers = examined_layers(network)
+        layers, goal = examined_layers(network), taught_by(network, self.label_weight)
         unlearned, forgetting = self._unlearned(network, parts, seed, stages)
         changes = weight_changes(layers, linear_maps(unlearned))
         zeroed = reinitialise(layers, changes, self.neurons, self.weights)
-        objective = ActivenessAware(radius=self.radius, mix=self.mix)
+        objective = ActivenessAware(
+            goal.teacher, goal.label_weight, radius=self.radius, mix=self.mix
+        )
         training = self._training(self.epochs, self.learning_rate, self.schedule)
         tuning = FineTuning(training, self.patience, self.recalibrate, self.rule.name)
         tuned = tuning.run(network, parts, seed=seed, stages=stages, objective=objective)
@@ -156,16 +163,17 @@ class Unlearning(CrossEntropy):
 
 
 @dataclass(frozen=True)
-class ActivenessAware(CrossEntropy):
+class ActivenessAware(SoftLabels):
     """The cross-entropy, with a penalty on the norm of its gradient in two gradients.
 
     Args:
+        teacher: whose answers are learned beside the labels; None for labels alone.
+        label_weight: of the labels.
         optimizers: of further parameters; none.
         radius: how far each tensor is moved along its own gradient (r).
         mix: share of the gradient there (alpha).
     """
 
-    optimizers: Sequence[Optimizer] = ()
     radius: float = 0.05
     mix: float = 0.7
 

@@ -232,3 +232,25 @@ def test_modes_that_an_objective_sets_are_left_alone() -> None:
     data = draw_images(20, 1)
     train(toy_network(), lambda _: data, SHORT, seed=0, objective=Frozen())
     assert modes == [True] + [False] * 7
+
+
+class Begun:
+    """Notes the mode of the network before each epoch, and in each step."""
+
+    optimizers = ()
+
+    def __init__(self) -> None:
+        self.modes: list[tuple[str, bool]] = []
+
+    def begin_epoch(self, network: nn.Module) -> None:
+        self.modes.append(("epoch", network.training))
+
+    def loss(self, network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        self.modes.append(("step", network.training))
+        return F.cross_entropy(network(images), labels)
+
+
+def test_an_objective_may_look_at_the_network_before_each_epoch() -> None:
+    goal = Begun()
+    train(toy_network(), lambda _: draw_images(8, 1), SHORT, seed=0, objective=goal)
+    assert goal.modes == 2 * [("epoch", False), ("step", True), ("step", True)]

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from backaudit.nets import watching
-from backaudit.nets.watching import KeepBest, UntilForgotten, accuracy_on
+from backaudit.nets.watching import KeepBest, UntilForgotten, accuracy_on, count_classes
 from tests.toy import clean_set, prototypes, shares_by_hand, suspect_of, toy_network
 
 CLEAN = clean_set(per_class=2)
@@ -93,3 +93,7 @@ def test_images_are_mirrored_left_to_right() -> None:
     share = float((predicted == clean.labels).double().mean())
     assert accuracy_on(network, clean, mirrored=True) == share
     assert not torch.equal(mirrored, clean.images)
+
+
+def test_classes_are_the_outputs_and_not_those_with_images() -> None:
+    assert count_classes(toy_network(classes=7), clean_set(per_class=1)) == 7

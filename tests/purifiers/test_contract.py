@@ -33,6 +33,7 @@ TINY: dict[str, dict[str, Any]] = {
     "clp": {"step": 1.0},
     "i-bau": {"rounds": 1, "batch_size": 24},
     "rnp": {"unlearning_epochs": 2, "recovering_epochs": 2, "batch_size": 24},
+    "uap-ft": {"epochs": 2, "batch_size": 24, "radius": 0.2, "wanted": 0.01},
 }
 CLEAN = clean_set()
 

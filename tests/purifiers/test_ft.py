@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from backaudit.purifiers.ft import FT
 from tests.conftest import ToyWorld
-from tests.purifiers.worlds import repaired, same
+from tests.purifiers.toys import repaired, same
 
 QUICK = FT(epochs=4, bf16=False)
 

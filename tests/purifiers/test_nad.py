@@ -8,10 +8,10 @@ from torch import nn
 from backaudit.core.errors import NotApplicableError
 from backaudit.purifiers.nad import NAD, Distillation, attention
 from tests.conftest import ToyWorld
-from tests.purifiers.worlds import repaired, success
+from tests.purifiers.toys import repaired, success
 from tests.toy import draw_images, toy_network
 
-QUICK = NAD(epochs=6, teacher_epochs=2, bf16=False)
+QUICK = NAD(epochs=6, teacher_epochs=4, bf16=False)
 
 
 def test_the_backdoor_is_gone_and_the_accuracy_is_not(toy_world: ToyWorld) -> None:

@@ -12,11 +12,12 @@ from backaudit.core.errors import NotApplicableError
 from backaudit.core.seeding import seeded
 from backaudit.nets.noise import draw_noise
 from backaudit.purifiers.noise_ft import NoiseFT, NoiseLoss, learning_noise
+from backaudit.purifiers.soft_labels import SoftLabels
 from tests.conftest import ToyWorld
-from tests.purifiers.worlds import repaired, same, success
+from tests.purifiers.toys import repaired, same, success
 from tests.toy import draw_images, toy_network
 
-QUICK = NoiseFT(epochs=6, learning_rate=0.01, bf16=False)
+QUICK = NoiseFT(epochs=4, learning_rate=0.01, bf16=False)
 
 
 def test_the_noise_wakes_the_backdoor_and_it_is_forgotten(toy_world: ToyWorld) -> None:
@@ -57,7 +58,9 @@ def test_the_loss_and_its_gradients_are_those_of_equation_8(steps: int, clipped:
     network, (images, labels) = toy_network().train(), drawn()
     other = deepcopy(network)
     with seeded(5):
-        NoiseLoss(learning_noise(network), settings).loss(network, images, labels).backward()
+        NoiseLoss(learning_noise(network), settings, SoftLabels()).loss(
+            network, images, labels
+        ).backward()
 
     names = [name for name, weight in other.named_parameters() if weight.dim() == 1][:-1]
     shapes = {name: other.get_parameter(name).shape for name in names}
@@ -87,7 +90,7 @@ def test_the_loss_and_its_gradients_are_those_of_equation_8(steps: int, clipped:
 @pytest.mark.parametrize("clipped", [True, False])
 def test_noise_stays_in_its_range_only_if_it_is_clipped(clipped: bool) -> None:
     network, (images, labels) = toy_network().train(), drawn()
-    objective = NoiseLoss(learning_noise(network), NoiseFT(clipped=clipped))
+    objective = NoiseLoss(learning_noise(network), NoiseFT(clipped=clipped), SoftLabels())
     largest = max(float(delta.abs().max()) for delta in objective._worst(images, labels).values())
     assert largest == pytest.approx(0.3) if clipped else 0.5 < largest < 0.6
 
@@ -98,7 +101,7 @@ def test_noise_stays_in_its_range_only_if_it_is_clipped(clipped: bool) -> None:
 )
 def test_networks_without_batch_norm_are_repaired_under_smaller_noise(norm: Any, kind: str) -> None:
     network, (images, labels) = toy_network(norm=norm, bias=True), drawn()
-    objective = NoiseLoss(learning_noise(network), NoiseFT())
+    objective = NoiseLoss(learning_noise(network), NoiseFT(), SoftLabels())
     noise = objective._worst(images, labels)
     largest = max(float(delta.abs().max()) for delta in noise.values())
     assert largest == pytest.approx(0.1)

@@ -14,8 +14,8 @@ SHORT = RNP(batch_size=60, recovering_epochs=10, bf16=False)
 
 def test_the_backdoor_goes_and_the_accuracy_stays(toy_world: ToyWorld) -> None:
     network, measured = repaired(SHORT, toy_world.backdoored)
-    assert success(toy_world.backdoored.network, toy_world) > 0.9
-    assert success(network, toy_world) < 0.2
+    assert success(toy_world.backdoored.network) > 0.9
+    assert success(network) < 0.2
     assert accuracy(network) >= accuracy(toy_world.backdoored.network) - 0.03
     assert measured["pruned_channels"] > 0
 

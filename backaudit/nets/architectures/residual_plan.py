@@ -5,6 +5,11 @@ from math import isqrt
 
 from backaudit.nets.architectures.candidate import Shapes, count, kernel, matrix
 
+BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+"""Blocks of each stage by depth, for blocks of two convolutions and for bottlenecks (He et al.,
+CVPR 2016, Table 1)."""
+
 
 @dataclass(frozen=True)
 class Stage:

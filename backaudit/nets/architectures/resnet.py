@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from backaudit.nets.architectures.candidate import Candidate, Shapes
 from backaudit.nets.architectures.residual_plan import (
+    BASIC,
+    BOTTLENECK,
     ResidualPlan,
     Stage,
     planned,
     read_residual_plan,
 )
 
-BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
-BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 IMAGENET_KERNEL = 7
 
 
