@@ -9,17 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-LABEL_WEIGHT = 0.3
-"""Share of the labels; chosen on calibration models, where 0, 0.3 and 1 were compared."""
-
 
 @dataclass(frozen=True)
 class SoftLabels:
     """The cross-entropy to a mixture of the labels and what a teacher answers.
 
-    Distillation (Hinton et al., 2015, https://arxiv.org/abs/1503.02531), at temperature 1. On clean
-    images the suspect's answers carry hardly anything of its backdoor, and say far more of what it
-    knows than labels of few images could.
+    Distillation (Hinton et al., 2015, https://arxiv.org/abs/1503.02531), at temperature 1: the
+    suspect's answers say far more of what it knows than labels of few images could.
 
     Args:
         teacher: images in [0, 1] -> logits; None where labels alone count.
@@ -28,7 +24,7 @@ class SoftLabels:
     """
 
     teacher: nn.Module | None = None
-    label_weight: float = LABEL_WEIGHT
+    label_weight: float = 1.0
     optimizers: Sequence[Optimizer] = ()
 
     def loss(self, network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

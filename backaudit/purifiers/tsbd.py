@@ -20,7 +20,7 @@ from backaudit.nets.training import Along, CrossEntropy, Training
 from backaudit.nets.watching import UntilForgotten
 from backaudit.purifiers.finetuning import FEWEST, FineTuning, train_on_clean
 from backaudit.purifiers.interface import Measurements, Parts
-from backaudit.purifiers.soft_labels import LABEL_WEIGHT, SoftLabels, taught_by
+from backaudit.purifiers.soft_labels import SoftLabels, taught_by
 
 SHORTCUTS = ("shortcut", "downsample")
 TINY = 1e-12
@@ -38,10 +38,9 @@ class TSBD:
     Score: none; it reports the accuracy on the validation images, in [0, 1].
     Needs: convolutions or linear layers; 20 clean images, better 500.
     Blind to: what it has done to the backdoor, which only triggered images show.
-    Differs from the official code: the fine-tuning learns the suspect's own answers beside the
-        labels, which keeps the accuracy; the share of neurons is given, where the code tries eleven
-        and looks at triggered test images; unlearning stops at the accuracy of chance, where the
-        code stops at a tenth however many classes there are, or before its loss leaves the range of
+    Differs from the official code: the share of neurons is given, where the code tries eleven and
+        looks at triggered test images; unlearning stops at the accuracy of chance, where the code
+        stops at a tenth however many classes there are, or before its loss leaves the range of
         numbers, and its rate grows until then; changes are compared as they are, where the code
         rounds them to four decimals; convolutions called ``downsample`` are shortcuts, too, and
         linear layers but the last count where there are no two convolutions; a gradient of zero
@@ -67,7 +66,7 @@ class TSBD:
         radius: how far each tensor of weights is moved up the loss (r).
         mix: share of the gradient there in the step (alpha), in [0, 1].
         label_weight: of the labels in what is learned, in [0, 1]; the rest are the answers of the
-            network as it came. As published it is 1.
+            network as it came. Less than 1 keeps more of the accuracy, and more of the backdoor.
         patience: after so many epochs without a better validation accuracy, from the middle on,
             fine-tuning ends.
         recalibrate: whether it closes with a recalibration of the batch-norm statistics.
@@ -89,7 +88,7 @@ class TSBD:
     batch_size: int = 256
     radius: float = 0.05
     mix: float = 0.7
-    label_weight: float = LABEL_WEIGHT
+    label_weight: float = 1.0
     patience: int = 4
     recalibrate: bool = True
     bf16: bool = True

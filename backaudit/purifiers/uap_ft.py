@@ -23,7 +23,7 @@ from backaudit.nets.training import Training
 from backaudit.nets.watching import count_classes
 from backaudit.purifiers.finetuning import FEWEST, FineTuning, require_images
 from backaudit.purifiers.interface import Measurements, Parts
-from backaudit.purifiers.soft_labels import LABEL_WEIGHT, SoftLabels, taught_by
+from backaudit.purifiers.soft_labels import SoftLabels, taught_by
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class UAPFT:
     learning_rate: float = 0.01
     schedule: Schedule = "constant"
     batch_size: int = 128
-    label_weight: float = LABEL_WEIGHT
+    label_weight: float = 0.3
     perturbed_weight: float = 1.0
     radius: float = 0.02
     wanted: float = 0.5

@@ -46,7 +46,7 @@ def test_an_unlearning_that_leaps_out_of_range_is_taken_as_far_as_it_went(
 ) -> None:
     # It is asked for an accuracy that it cannot have, so that its rate grows until it diverges.
     monkeypatch.setattr(tsbd, "_classes", lambda *_: -1)
-    found = repaired(replace(QUICK, label_weight=1.0), toy_world.backdoored)
+    found = repaired(QUICK, toy_world.backdoored)
     assert 1 < found.measurements["unlearning"]["epochs"] < QUICK.unlearning_epochs
     assert found.success < 0.05
     assert found.accuracy > 0.9
