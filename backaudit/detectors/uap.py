@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from backaudit.core.clean_set import CleanSet
+from backaudit.core.errors import SettingError
 from backaudit.core.evidence import Evidence, Rule
 from backaudit.core.suspect import Suspect
 from backaudit.detectors.calibration import calibrated
@@ -64,6 +66,14 @@ class UAP:
     batch_size: int = 48
     evaluation_images: int = 128
     bf16: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse budgets that no size can be told from, and a share that means nothing."""
+        rising = all(low < high for low, high in pairwise((0.0, *self.budgets)))
+        if len(self.budgets) < 2 or not rising:
+            raise SettingError("uap.budgets are two numbers or more, rising from above 0")
+        if not 0 < self.wanted < 1:
+            raise SettingError(f"uap.wanted is a share between 0 and 1, not {self.wanted:g}")
 
     def detect(self, suspect: Suspect, clean: CleanSet) -> Evidence:
         """Search perturbations on one half of the clean images, measure shares on the other.

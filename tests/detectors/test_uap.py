@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from backaudit.core.errors import SettingError
 from backaudit.core.suspect import Suspect
 from backaudit.detectors import UAP, race
 from backaudit.detectors.uap import sizes_needed
@@ -78,3 +79,15 @@ def test_a_class_without_clean_images_can_still_be_the_target(toy_world: ToyWorl
 def test_a_network_without_normalisation_layers_is_read() -> None:
     bare = suspect_of(toy_network(norm=lambda _: nn.Identity(), bias=True))
     assert evidence(QUICK, bare, clean_set()).decides
+
+
+@pytest.mark.parametrize("budgets", [(), (0.1,), (0.2, 0.1), (0.0, 0.1)])
+def test_budgets_that_tell_no_size_are_refused(budgets: tuple[float, ...]) -> None:
+    with pytest.raises(SettingError, match="two numbers or more, rising"):
+        UAP(budgets=budgets)
+
+
+@pytest.mark.parametrize("wanted", [0.0, 1.0])
+def test_a_share_that_means_nothing_is_refused(wanted: float) -> None:
+    with pytest.raises(SettingError, match="between 0 and 1"):
+        UAP(wanted=wanted)
