@@ -7,6 +7,9 @@ from backaudit.core.evidence import Evidence, Run
 from backaudit.core.purification import Candidate, Tried
 from backaudit.core.verdict import MODEL_LEVEL
 
+AUTO = "auto"
+"""In place of a method's name: choose one."""
+
 AUTOMATIC = ("uap-ft", "tsbd", "noise-ft", "clp", "anp", "ft")
 """What ``auto`` tries, in this order.
 

@@ -13,14 +13,13 @@ from backaudit.core.purification import Candidate
 from backaudit.core.suspect import Suspect
 from backaudit.detectors.calibration import load_calibration
 from backaudit.nets.stages import NoStages
+from backaudit.purification.choosing import AUTO
 from backaudit.purification.purify import purify
 from backaudit.purification.splitting import divided
 from backaudit.purification.terms import PurifyTerms
 from backaudit.purification.trying import Trial
 from backaudit.purifiers.interface import Purifier
 from backaudit.reports.purification.json import record
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from backaudit.bench.data.datasets import Dataset
-from backaudit.bench.purification.methods import AUTO, Automatic, Method, Single
+from backaudit.bench.purification.methods import Automatic, Method, Single
 from backaudit.bench.purification.tables import summarise
 from backaudit.bench.purification.trials import Plan, find_results, purify_subject
 from backaudit.bench.tables.summary import Summary
@@ -15,7 +15,7 @@ from backaudit.cli.bench.options import BenchPurifyOptions
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.purify.methods import chosen_purifiers
 from backaudit.core.errors import SettingError
-from backaudit.purification.choosing import AUTOMATIC
+from backaudit.purification.choosing import AUTO, AUTOMATIC
 from backaudit.purifiers import PURIFIERS
 
 

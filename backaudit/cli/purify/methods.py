@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from backaudit.core.errors import SettingError
 from backaudit.core.settings import configured, did_you_mean, split_settings
-from backaudit.purification.choosing import AUTOMATIC
+from backaudit.purification.choosing import AUTO, AUTOMATIC
 from backaudit.purifiers import PURIFIERS
 from backaudit.purifiers.interface import Purifier
-
-AUTO = "auto"
 
 
 def chosen_purifiers(

@@ -11,7 +11,7 @@ from backaudit.cli.load_options import load_options_of
 from backaudit.cli.messages import say, standard_error
 from backaudit.cli.outputs import Output, announce, check_outputs, parse_outputs, write_outputs
 from backaudit.cli.progress import progress_shown
-from backaudit.cli.purify.methods import AUTO, chosen_purifiers
+from backaudit.cli.purify.methods import chosen_purifiers
 from backaudit.cli.purify.options import PurifyOptions
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import SettingError
@@ -19,6 +19,7 @@ from backaudit.core.purification import Purification, Result
 from backaudit.core.suspect import Suspect
 from backaudit.core.writing import require_free
 from backaudit.loading.load import load
+from backaudit.purification.choosing import AUTO
 from backaudit.purification.detecting import read_audit
 from backaudit.purification.provenance import record_beside
 from backaudit.purification.purify import purify
