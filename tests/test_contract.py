@@ -24,7 +24,7 @@ TOYS: dict[str, Any] = {
     "ban": BAN(restarts=2, budgets=(0.2, 0.4), steps=2, batch_size=32, mask_steps=5),
     "mm-bd": MMBD(starts=2, steps=4),
     "targeted-noise": TargetedNoise(budgets=(0.2, 0.4), steps=2, batch_size=32),
-    "uap": UAP(budgets=(0.02, 0.04), steps=2, batch_size=32),
+    "uap": UAP(budgets=(0.05, 0.5), steps=2, batch_size=32),
     "ibd-psc": IBDPSC(larger_scales=(3.0,), depths=2),
 }
 NEED_NO_IMAGE = {"mm-bd"}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from backaudit.core.clean_set import CleanSet
-from backaudit.core.errors import SettingError
+from backaudit.core.errors import NotApplicableError, SettingError
 from backaudit.core.evidence import Evidence, Rule
 from backaudit.core.suspect import Suspect
 from backaudit.detectors.calibration import calibrated
@@ -79,12 +79,15 @@ class UAP:
         """Search perturbations on one half of the clean images, measure shares on the other.
 
         Raises:
-            NotApplicableError: if there are too few clean images, or too few or too many classes.
+            NotApplicableError: if there are too few clean images, too few or too many classes, or
+                no class is reached: a network may hide its gradients.
         """
         race = line_up(
             suspect, clean, batch_size=self.batch_size, evaluation_images=self.evaluation_images
         )
         courses = [torch.stack(list(self._course(suspect, race, heat))) for heat in race.heats]
+        if not any(bool((course >= self.wanted).any()) for course in courses):
+            raise NotApplicableError("no class can be reached; there are no sizes to compare.")
         needed = torch.cat([sizes_needed(each, self.budgets, self.wanted) for each in courses])
         first, second = needed.topk(2, largest=False).values.tolist()
         return calibrated(

@@ -25,6 +25,9 @@ from backaudit.purifiers.finetuning import FEWEST, FineTuning, require_images
 from backaudit.purifiers.interface import Measurements, Parts
 from backaudit.purifiers.soft_labels import SoftLabels, taught_by
 
+MOST_CLASSES = 100
+"""More would take hours: each is searched before each epoch."""
+
 
 @dataclass(frozen=True)
 class UAPFT:
@@ -38,7 +41,8 @@ class UAPFT:
 
     Score: none; it reports the classes that are reached before and after, and the accuracy on the
         validation images, in [0, 1].
-    Needs: a class that a small change reaches; 20 clean images, better 500. No normalisation layer.
+    Needs: a class that a small change reaches, of 100 at most; 20 clean images, better 500. No
+        normalisation layer.
     Blind to: triggers that no small perturbation of all images alike comes near to, such as warps;
         what it has done to the backdoor, which only triggered images show.
     Paper: none does just this. To unlearn what fools the network on all images is the idea of Zeng
@@ -95,7 +99,8 @@ class UAPFT:
         """Fine-tune ``network`` in place on ``parts.fit``, as they are and perturbed.
 
         Raises:
-            NotApplicableError: if there are too few images, or no class is reached.
+            NotApplicableError: if there are too few images or too many classes, or no class is
+                reached.
             DivergedError: if a loss or a weight became NaN or infinite.
         """
         require_images(len(parts.fit), self.fewest_images)
@@ -108,7 +113,12 @@ class UAPFT:
             schedule=self.schedule,
             nesterov=False,
         )
-        search = ShortcutSearch(parts.fit, self, count_classes(network, parts.fit))
+        classes = count_classes(network, parts.fit)
+        if classes > MOST_CLASSES:
+            raise NotApplicableError(
+                f"the network has {classes} classes; it searches towards {MOST_CLASSES} at most."
+            )
+        search = ShortcutSearch(parts.fit, self, classes)
         before, _ = search.found(network, torch.Generator().manual_seed(seed))
         if not len(before):
             raise NotApplicableError(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backaudit.core.errors import SettingError
+from backaudit.core.errors import NotApplicableError, SettingError
 from backaudit.core.suspect import Suspect
 from backaudit.detectors import UAP, race
 from backaudit.detectors.uap import sizes_needed
@@ -91,3 +91,21 @@ def test_budgets_that_tell_no_size_are_refused(budgets: tuple[float, ...]) -> No
 def test_a_share_that_means_nothing_is_refused(wanted: float) -> None:
     with pytest.raises(SettingError, match="between 0 and 1"):
         UAP(wanted=wanted)
+
+
+class Rounding(nn.Module):
+    """Answers as its network does, and gives no gradient."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images.mul(64).round() / 64)
+        return logits
+
+
+def test_a_network_that_hides_its_gradients_has_not_passed(toy_world: ToyWorld) -> None:
+    hidden = replace(toy_world.benign, network=Rounding(toy_world.benign.network).eval())
+    with pytest.raises(NotApplicableError, match="no class can be reached"):
+        evidence(QUICK, hidden, toy_world.clean)

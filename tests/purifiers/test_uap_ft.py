@@ -13,7 +13,7 @@ from backaudit.purifiers.soft_labels import SoftLabels
 from backaudit.purifiers.uap_ft import UAPFT, ShortcutLoss, ShortcutSearch
 from tests.conftest import ToyWorld
 from tests.purifiers.toys import MEASURED, PARTS, repaired
-from tests.toy import CLASSES, SIZE, TARGET
+from tests.toy import CLASSES, SIZE, TARGET, toy_network
 
 QUICK = UAPFT(epochs=6, radius=0.03, bf16=False)
 
@@ -121,3 +121,8 @@ def test_the_running_statistics_are_those_of_images_as_they_are(toy_world: ToyWo
     other.train()(images)
     for name, buffer in network.named_buffers():
         assert torch.equal(buffer, other.get_buffer(name)), name
+
+
+def test_more_classes_than_could_be_searched_are_refused() -> None:
+    with pytest.raises(NotApplicableError, match="101 classes; it searches towards 100 at most"):
+        repaired(QUICK, toy_network(classes=101))
