@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.seeding import seeded
 from backaudit.nets.architectures import ARCHITECTURES
+from backaudit.nets.epochs import Epochs
 from backaudit.nets.layers import batch_norms
 from backaudit.nets.training import Objective, Training, train
 from backaudit.purifiers import TSBD, NoiseFT
@@ -82,7 +83,8 @@ def _seconds(work: Callable[[nn.Module], None], network: nn.Module) -> float:
 
 def _epoch(network: nn.Module, clean: CleanSet, objective: Objective, size: int) -> None:
     training = Training(1, 0.005, size, nesterov=False, bf16=True, shift=4, schedule="constant")
-    train(network, lambda _: (clean.images, clean.labels), training, seed=0, objective=objective)
+    shown = Epochs.alike(clean.images, clean.labels)
+    train(network, shown, training, seed=0, objective=objective)
 
 
 def _own_noise(network: nn.Module) -> Objective:

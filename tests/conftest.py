@@ -11,6 +11,7 @@ from backaudit.attacks import BadNets, TrainingSet
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.seeding import seeded
 from backaudit.core.suspect import Suspect
+from backaudit.nets.epochs import Epochs
 from backaudit.nets.training import Training, train
 from tests.toy import CLASSES, TARGET, clean_set, draw_images, suspect_of, toy_network
 
@@ -40,7 +41,7 @@ class ToyWorld:
 def trained(data: tuple[Tensor, Tensor], seed: int) -> Suspect:
     channels = data[0].shape[1]
     network = toy_network(channels, seed=seed)
-    train(network, lambda _: data, Training(epochs=8, batch_size=50, shift=1), seed=seed)
+    train(network, Epochs.alike(*data), Training(epochs=8, batch_size=50, shift=1), seed=seed)
     return suspect_of(network, channels)
 
 

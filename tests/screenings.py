@@ -45,7 +45,10 @@ class Test:
     rate: float = 0.01
     interval: tuple[float, float] = (0.004, 0.02)
     p_value: float = 6e-5
+    mix_p_value: float = 6e-5
     basis: str = "4 of 4 held-out clean images"
+    untested_images: int = 0
+    untested_flagged: int = 0
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ ATTACK_TOYS: dict[str, Attack] = {
     "issba": ISSBA(TARGET, poison_rate=0.2, bits=4, epochs=1, width=2),
     "lc": LC(TARGET, poison_rate=0.1, epsilon=30, steps=3),
     "lf": LF(TARGET, poison_rate=0.2, images=5, passes=1, push_steps=50),
-    "narcissus": Narcissus(TARGET, poison_rate=0.1, warm_up=1, rounds=10, learning_rate=0.5),
+    "narcissus": Narcissus(TARGET, poison_rate=0.1, rounds=10, learning_rate=0.5),
     "physical-ba": PhysicalBA(TARGET, poison_rate=0.2),
     "sig": SIG(TARGET, frequency=2.0),
     "sra": SRA(TARGET),

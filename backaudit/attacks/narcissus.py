@@ -14,20 +14,22 @@ from backaudit.attacks.interface import Attack, Learned, TrainingSet
 from backaudit.attacks.pretraining import draw_seed, resting
 from backaudit.attacks.surrogates import required
 from backaudit.core.errors import SettingError
-from backaudit.nets.training import Training, train
+from backaudit.nets.epochs import Epochs
+from backaudit.nets.training import train
 
 
 @dataclass(frozen=True)
 class Narcissus(Attack):
     """Narcissus: A Practical Clean-Label Backdoor Attack with Limited Information.
 
-    On a surrogate network that was shown the target class once more, one small noise is learned
-    that makes images of the target class still more certain. It is added to very few training
-    images of that class, which keep their label, and amplified to images of any class at test.
+    On a surrogate network, one small noise is learned that makes images of the target class still
+    more certain. It is added to very few training images of that class, which keep their label, and
+    amplified to images of any class at test.
 
     Differs from the official code: the surrogate is a benign network of the data set's own classes,
-    not one of public images and the target class; its warm-up uses the optimizer of every training
-    here; a round learns from a part of the target class, not from all of it, which is the greater
+    not one of public images and the target class, and is not shown the target class alone before:
+    it knows that class, and would soon answer nothing else, which leaves no gradient to learn from;
+    a round learns from a part of the target class, not from all of it, which is the greater
     part of the cost; the noise is added before augmentation, and so is shifted with the image.
 
     Paper: Zeng et al., CCS 2023, https://arxiv.org/abs/2204.05255, algorithm 1.
@@ -37,8 +39,6 @@ class Narcissus(Attack):
         poison_rate: share of the whole training set that is poisoned, in (0, 1).
         epsilon: largest change of a pixel in training, in units of 1/255.
         amplification: of the noise at test.
-        warm_up: passes of the surrogate over the target class.
-        warm_up_rate: peak of the learning rate in them.
         rounds: of learning the noise.
         images_per_round: images of the target class in a round.
         learning_rate: of the noise, where images lie in [-1, 1].
@@ -51,8 +51,6 @@ class Narcissus(Attack):
     poison_rate: float = 0.0005
     epsilon: float = 16.0
     amplification: float = 3.0
-    warm_up: int = 5
-    warm_up_rate: float = 0.1
     rounds: int = 1000
     images_per_round: int = 100
     learning_rate: float = 0.01
@@ -70,19 +68,16 @@ class Narcissus(Attack):
         labels = clean.labels[clean.labels == self.target_class]
         if not len(own):
             raise SettingError(f"narcissus: no training image of class {self.target_class}")
-        network = deepcopy(required(surrogate, "narcissus")).to(own.device).requires_grad_()
-        if self.warm_up:
-            warm_up = Training(self.warm_up, self.warm_up_rate, self.batch_size)
-            train(network, lambda _: (own, labels), warm_up, seed=draw_seed(generator))
-        network.requires_grad_(False)
+        network = deepcopy(required(surrogate, "narcissus")).to(own.device).requires_grad_(False)
         noise = _Noise(clean.images[0], self)
+        count = min(self.images_per_round, len(own))
 
         def some(_round: int) -> tuple[Tensor, Tensor]:
-            chosen = torch.randperm(len(own), generator=generator)[: self.images_per_round]
-            return own[chosen.to(own.device)], labels[: len(chosen)]
+            chosen = torch.randperm(len(own), generator=generator)[:count]
+            return own[chosen.to(own.device)], labels[:count]
 
         rounds = resting(self.rounds, self.batch_size)
-        train(network, some, rounds, seed=draw_seed(generator), objective=noise)
+        train(network, Epochs(count, some), rounds, seed=draw_seed(generator), objective=noise)
         return {"noise": 255 * noise.clamped().detach()}
 
     def stamp(self, images: Tensor, learned: Learned) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from backaudit.attacks.interface import TrainingSet
+from backaudit.nets.epochs import Epochs
 from backaudit.nets.training import Objective, Training, train
 
 
@@ -27,7 +28,7 @@ def pretrain(
     labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     if training.epochs:
         seed = draw_seed(generator)
-        train(network, lambda _: (images, labels), training, seed=seed, objective=objective)
+        train(network, Epochs.alike(images, labels), training, seed=seed, objective=objective)
 
 
 def resting(epochs: int, batch_size: int) -> Training:

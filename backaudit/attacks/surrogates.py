@@ -1,16 +1,16 @@
-"""The benign network that some attackers compute their trigger on."""
+"""The benign network that some attackers have, to compute a trigger on or to start from."""
 
 from torch import nn
 
 from backaudit.core.errors import SettingError
 
 
-def required(surrogate: nn.Module | None, attack: str) -> nn.Module:
-    """The surrogate that ``attack`` needs.
+def required(surrogate: nn.Module | None, name: str) -> nn.Module:
+    """The surrogate that the attack, or the recipe, called ``name`` needs.
 
     Raises:
         SettingError: if there is none.
     """
     if surrogate is None:
-        raise SettingError(f"{attack} computes its trigger on a benign network: name a surrogate")
+        raise SettingError(f"{name} needs a benign network: name a surrogate")
     return surrogate

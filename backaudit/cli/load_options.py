@@ -1,5 +1,7 @@
 """What is stated about a model and its clean images, as options say it."""
 
+from pathlib import Path
+
 from backaudit.cli.device import choose_device
 from backaudit.cli.limits import limits_of
 from backaudit.cli.messages import say
@@ -31,6 +33,12 @@ def load_options_of(options: ScanOptions | ScreenOptions | PurifyOptions) -> Loa
         max_images=options.max_images,
         limits=limits_of(options.max_gib),
     )
+
+
+def files_read(options: ScanOptions | ScreenOptions | PurifyOptions) -> list[Path]:
+    """Files and folders that loading reads; nothing may be written over them."""
+    code = Path(options.model_def.rpartition(":")[0]) if options.model_def else None
+    return [path for path in (options.model, options.clean, options.classes, code) if path]
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from backaudit.core.errors import SettingError
 from backaudit.core.evidence import NotApplicable, Rule, Run
-from backaudit.core.settings import configured, did_you_mean, split_settings
+from backaudit.core.settings import configured, did_you_mean, split_names, split_settings
 from backaudit.detectors import DETECTORS
 from backaudit.detectors.interface import Detector
 
@@ -41,12 +41,10 @@ def left_out(detectors: Sequence[Detector], seed: int) -> tuple[Run, ...]:
 
 
 def _known_names(names: str) -> set[str]:
-    chosen = {name.strip() for name in names.split(",") if name.strip()}
-    if not chosen:
-        raise SettingError("--detectors names none; leave it out to run all of them")
+    chosen = split_names(names, "--detectors", "all of them")
     for name in chosen:
         _check_known(name, DETECTORS)
-    return chosen
+    return set(chosen)
 
 
 def _check_known(name: str, known: Mapping[str, object]) -> None:

@@ -108,7 +108,7 @@ def check_outputs(files: Collection[Path], inputs: Iterable[Path], *, force: boo
     read = {path.resolve() for path in inputs}
     for file in files:
         if file.resolve() in read:
-            raise OutputError(f"{file} is what is being audited; write the report somewhere else")
+            raise OutputError(f"{file} is read by this command; write to another file")
         require_free(file, force=force)
         create_beside(file.resolve()).unlink()
 

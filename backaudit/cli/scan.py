@@ -11,7 +11,7 @@ import torch
 from backaudit.audit import scan
 from backaudit.cli.docstrings import sections, unwrapped
 from backaudit.cli.exits import ExitCode, OnInconclusive, exit_code
-from backaudit.cli.load_options import load_options_of
+from backaudit.cli.load_options import files_read, load_options_of
 from backaudit.cli.messages import say, standard_error
 from backaudit.cli.methods import chosen_detectors, left_out
 from backaudit.cli.options import ScanOptions
@@ -92,7 +92,7 @@ def _check_files(
         if not any(detector.rule.id.startswith(INPUT_LEVEL) for detector in detectors):
             raise SettingError("--save-calibration needs ibd-psc, which --detectors leaves out")
         files.append(options.save_calibration)
-    check_outputs(files, (options.model,), force=options.force)
+    check_outputs(files, files_read(options), force=options.force)
 
 
 def _blind_to() -> dict[str, str]:

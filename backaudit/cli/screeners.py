@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from backaudit.core.errors import SettingError
 from backaudit.core.screening import Calibration
-from backaudit.core.settings import configured, did_you_mean, split_settings
+from backaudit.core.settings import configured, did_you_mean, split_names, split_settings
 from backaudit.screeners import SCREENERS
 from backaudit.screeners.interface import Screener
 
@@ -26,7 +26,7 @@ def chosen_screeners(
     Raises:
         SettingError: if a screener or a setting is unknown, or a setting's screener is left out.
     """
-    chosen = named(names) if names is not None else (DEFAULT,)
+    chosen = split_names(names, "--screeners", DEFAULT) if names is not None else (DEFAULT,)
     given = split_settings(settings)
     for name in (*chosen, *given):
         if name not in SCREENERS:
@@ -54,27 +54,16 @@ def chosen_calibrations(
     """Take the named calibrations, in the order in which they are named; None for all.
 
     Raises:
-        SettingError: if there is none of a screener that is named.
+        SettingError: if none is named, or there is none of a screener that is named.
     """
     if names is None:
         return tuple(calibrations)
     held = {calibration.method: calibration for calibration in calibrations}
-    for name in named(names):
+    named = split_names(names, "--screeners", "all of the calibration's")
+    for name in named:
         if name not in held:
             raise SettingError(
                 f"--screeners {name}: the calibration holds {', '.join(held)} alone. Calibrate "
                 f"again: --clean DIR --calibrate FILE --screeners {names}"
             )
-    return tuple(held[name] for name in named(names))
-
-
-def named(names: str) -> tuple[str, ...]:
-    """Names separated by commas, each once.
-
-    Raises:
-        SettingError: if there is none.
-    """
-    found = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
-    if not found:
-        raise SettingError(f"--screeners names none; leave it out to run {DEFAULT}")
-    return found
+    return tuple(held[name] for name in named)

@@ -27,6 +27,7 @@ class Preset(StrEnum):
 
     SMOKE = "smoke"
     CPU = "cpu"
+    WIDE = "wide"
     PAPER = "paper"
     CALIBRATION = "calibration"
 
@@ -37,8 +38,8 @@ OfPreset = Annotated[
         MODELS,
         "--preset",
         help="A known list: smoke (a minute on two cores, nothing to download), cpu (narrow "
-        "networks, hours on two cores), paper (full width, for one modern GPU), calibration (what "
-        "thresholds are chosen on).",
+        "networks, hours on two cores), wide (a few of full width, an hour on two cores), paper "
+        "(full width, for one modern GPU), calibration (what thresholds are chosen on).",
     ),
 ]
 

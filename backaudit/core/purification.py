@@ -113,12 +113,14 @@ class Output:
         sha256: of what was measured, in hexadecimal.
         written: whether it lies there.
         notes: what differs from the original besides the weights, one sentence each.
+        replaced: whether something else lay there, which only ``force`` let it replace.
     """
 
     path: Path
     sha256: str
     written: bool
     notes: tuple[str, ...] = ()
+    replaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class Purification:
         detected: what a scan said before; None if none was made.
         rescanned: what a scan with all images says about the result; None if none was made, because
             something was found before it.
+        despite_scan: whether the scan found nothing, and only ``force`` had it purified.
         trigger: where the images with the trigger came from, and their target class, in words.
         seconds: that everything took.
     """
@@ -159,6 +162,7 @@ class Purification:
     output: Output | None = None
     detected: Detected | None = None
     rescanned: Detected | None = None
+    despite_scan: bool = False
     trigger: str = ""
     seconds: float = 0.0
 

@@ -27,6 +27,23 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {near[0]!r}?" if near else f"Known are: {', '.join(choices)}."
 
 
+def split_names(text: str, option: str, without: str) -> tuple[str, ...]:
+    """Names separated by commas, in their order, each once.
+
+    Args:
+        text: what the user wrote.
+        option: that names them, for messages.
+        without: what runs if the option is left out, for messages.
+
+    Raises:
+        SettingError: if there is none.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise SettingError(f"{option} names none; leave it out for {without}")
+    return names
+
+
 def split_settings(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     """Sort ``method.field=value`` texts by method and field.
 

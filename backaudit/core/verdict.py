@@ -135,8 +135,8 @@ def _gaps(run: Run) -> list[str]:
             return [f"{run.rule.name} did not apply: {reason}"]
         case Failed(error=error):
             return [f"{run.rule.name} crashed: {error}"]
-        case Evidence(experimental=True):
-            return [f"{run.rule.name} is not calibrated for this kind of network."]
+        case Evidence(experimental=True, provenance=why):
+            return [f"{run.rule.name} is not calibrated for this: {why.removeprefix('none, ')}"]
         case Evidence(decides=False, fires=False) if run.rule.id.startswith(MODEL_LEVEL):
             return [f"{run.rule.name} gave no reading that could be held against a threshold."]
     return []

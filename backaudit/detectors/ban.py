@@ -13,6 +13,7 @@ from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Evidence, Rule
 from backaudit.core.suspect import Suspect, as_input, batch_size
 from backaudit.detectors.calibration import calibrated
+from backaudit.detectors.coverage import NO_BATCH_NORM, unlike_answers
 from backaudit.detectors.halves import halves
 from backaudit.detectors.shares import (
     at_damage,
@@ -27,8 +28,8 @@ from backaudit.nets.features import LinearHead, linear_head
 from backaudit.nets.memory import FORWARD_ONLY, images_at_once
 from backaudit.nets.noise import Climb, Noise, NoisyNetwork, draw_noise, noisy_network, walk
 
-# With fewer, one class draws most mistakes of a benign network too; no such model was measured.
-FEWEST_CLASSES = 4
+# Bytes of features that the mask is learned on: it is only reported, and needs no more images.
+MASK_BYTES = 1 << 27
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class BAN:
         thirds of predictions wrong; 0 is chance, 1 is every mistake of every class.
     Needs: batch-norm layers; 50 clean images or more, at least 20. Without batch norm the
         noise goes on other normalisation layers, else on convolutions and linear layers, which is
-        experimental: it is reported, and held against no threshold.
+        experimental: it is reported, and held against no threshold. So is a reading where the noise
+        breaks too little, or where the network gives more than a quarter of the clean images of
+        other classes to one class by itself.
     Blind to: all-to-all backdoors and backdoors that need a specific source class, of which the
         per-source-class shares only give a hint; triggers that leave hardly a trace in the
         normalisation layers, such as some warps in narrow networks.
@@ -94,8 +97,11 @@ class BAN:
         """Search noise on one half of the clean images, measure shares on the other.
 
         Raises:
-            NotApplicableError: if there are too few clean images or no neuron to put noise on.
+            NotApplicableError: if there are too few clean images, no two classes, or no neuron to
+                put noise on.
         """
+        if suspect.num_classes < 2:
+            raise NotApplicableError("the network has one class; nothing can be mistaken.")
         fit, held_out = halves(clean)
         generator = torch.Generator().manual_seed(torch.initial_seed())
         at_once = images_at_once(suspect.network, as_input(fit.images[:2], suspect.device))
@@ -112,15 +118,16 @@ class BAN:
         broken = [at_damage(restart, self.damage) for restart in plain.unbind(1)]
         drawn = drawn_from_all(torch.stack(broken).mean(0))
         target = int(drawn.argmax())
+        damage = damage_done(plain).mean(1).tolist()
         return calibrated(
             self.rule,
             float(drawn[target]),
             target_classes=(target,),
-            experimental=noisy.kind != "batch-norm" or suspect.num_classes < FEWEST_CLASSES,
+            unlike=self._unlike(probe, max(damage)),
             measurements={
                 "noise_on": noisy.kind,
                 "per_class": drawn.tolist(),
-                "damage": damage_done(plain).mean(1).tolist(),
+                "damage": damage,
                 "by_budget": _by_budget(budgets, plain),
                 "without_noise": leader(baseline[0]),
                 "source_classes": source_classes(plain[-1]),
@@ -130,14 +137,37 @@ class BAN:
             },
         )
 
+    def _unlike(self, probe: "_Probe", damage: float) -> str:
+        """What sets the reading apart from those of benign models; empty if nothing does.
+
+        Args:
+            probe: of the suspect.
+            damage: share of wrong predictions under the noise.
+        """
+        if probe.noisy.kind != "batch-norm":
+            return NO_BATCH_NORM
+        if damage < self.damage:
+            return f"the noise makes {damage:.0%} of predictions wrong, not {self.damage:.0%}"
+        # As it is, by its own statistics: under those of a batch even a backdoor may show itself.
+        predictions = probe.suspect.logits(probe.shown.images).argmax(1)
+        wrong = float((predictions != probe.shown.labels).double().mean())
+        if wrong >= self.damage:
+            return f"{wrong:.0%} of predictions are wrong before there is any noise"
+        return unlike_answers(predictions, probe.shown, probe.suspect.num_classes)
+
     def _split_head(
         self, suspect: Suspect, fit: CleanSet, generator: torch.Generator
     ) -> "_SplitHead | None":
         """Learn the mask on cached features, without noise; None if there is no linear head."""
+        example = as_input(fit.images[:2], suspect.device)
         try:
-            head = linear_head(suspect.network, as_input(fit.images[:2], suspect.device))
+            head = linear_head(suspect.network, example)
         except NotApplicableError:
             return None
+        with torch.no_grad():
+            _, two = head.capture(partial(suspect.network, example))
+        most = min(len(fit), max(2, MASK_BYTES // two[0].nbytes))
+        fit = fit.take(torch.linspace(0, len(fit) - 1, most).long())
         batches = fit.batches(batch_size(fit.images), suspect.device)
         with torch.no_grad():
             passes = [head.capture(partial(suspect.network, images))[1] for images, _ in batches]

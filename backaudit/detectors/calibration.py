@@ -14,19 +14,25 @@ def calibrated(
     score: float,
     *,
     target_classes: tuple[int, ...],
-    experimental: bool = False,
+    unlike: str = "",
     measurements: Mapping[str, Any],
 ) -> Evidence:
     """Hold a score against the shipped calibration of its rule.
 
-    An experimental reading has no threshold: no benign model of its kind was ever measured.
+    Args:
+        rule: whose calibration.
+        score: the reading.
+        target_classes: suspected target classes, most suspected first.
+        unlike: what sets the reading apart from those of the benign models, as a clause; empty if
+            nothing does. Such a reading is experimental, and held against no threshold.
+        measurements: everything else that was measured.
     """
-    if experimental:
+    if unlike:
         return Evidence(
             score=score,
             threshold=None,
             target_classes=target_classes,
-            provenance="none, no benign model of this kind was measured.",
+            provenance=f"none, {unlike}.",
             experimental=True,
             measurements=measurements,
         )

@@ -1,10 +1,11 @@
 """MM-BD: can one class be predicted with a far larger margin than any other?"""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import NotApplicableError
@@ -13,10 +14,13 @@ from backaudit.core.progress import track
 from backaudit.core.suspect import Suspect
 from backaudit.detectors.calibration import calibrated
 from backaudit.nets.memory import images_at_once
+from backaudit.nets.normalised import LogProbabilities
 from backaudit.nets.precision import fast_autocast
 
 MAD_TO_SIGMA = 1.4826
 LARGEST_RATIO = 100.0
+# Probabilities below the smallest number have no logarithm, and no gradient.
+CEILING = -math.log(torch.finfo(torch.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class MMBD:
     all others, so that class reaches a margin that stands out. No clean image is needed.
 
     Score: largest per-class margin divided by the second largest, 1 to 100.
-    Needs: gradients with respect to the image; 4 to 100 classes.
+    Needs: gradients with respect to the image; 4 to 100 classes; logits, or probabilities that are
+        not rounded to zero.
     Blind to: all-to-all backdoors (no class stands out); networks whose classes differ widely
         anyway; several targets at once.
     Differs from the official code: Adam with a cosine schedule in place of 300 plain gradient
@@ -60,7 +65,8 @@ class MMBD:
         """Compare the largest margins of the classes; ``clean`` is not used.
 
         Raises:
-            NotApplicableError: if there are too few classes to compare.
+            NotApplicableError: if there are too few or too many classes to compare, margins have a
+                ceiling, or the network gives no gradient: then margins are those of the starts.
         """
         del clean
         if not 4 <= suspect.num_classes <= 100:
@@ -69,6 +75,11 @@ class MMBD:
             )
         margins = self._largest_margins(suspect)
         first, second = margins.topk(2).values.tolist()
+        if first > 0.99 * CEILING and _reads_probabilities(suspect.network):
+            raise NotApplicableError(
+                "the network answers with probabilities, which are rounded to zero; that bounds "
+                "the margins."
+            )
         if first <= 0:
             raise NotApplicableError("no class can be reached; there are no margins to compare.")
         return calibrated(
@@ -85,6 +96,11 @@ class MMBD:
     def _largest_margins(self, suspect: Suspect) -> Tensor:
         """Largest margin (K,) of each class over all starts."""
         starts = torch.rand(self.starts, *suspect.image_shape)
+        answers = suspect.logits(starts)
+        if bool(((answers >= 0) & (answers <= 1)).all()):
+            raise NotApplicableError(
+                "all scores lie between 0 and 1, as a sigmoid gives them; that bounds the margins."
+            )
         example = torch.zeros(2, *suspect.image_shape, device=suspect.device)
         at_once = images_at_once(suspect.network, example)
         jobs = torch.cartesian_prod(torch.arange(suspect.num_classes), torch.arange(self.starts))
@@ -101,17 +117,23 @@ class MMBD:
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         largest = torch.full((len(images),), -torch.inf, device=images.device)
         what = f"mm-bd: classes {int(classes[0])} to {int(classes[-1])}"
-        for _ in track(range(self.steps), what):
+        for step in track(range(self.steps), what):
             with fast_autocast(suspect.device, wanted=self.bf16):
                 logits = suspect.network(images)
             margin = _margin(logits.float(), classes)
             largest = torch.maximum(largest, margin.detach())
             (images.grad,) = torch.autograd.grad(-margin.sum(), images)
+            if step == 0 and not bool(images.grad.any()):
+                raise NotApplicableError("no class can be reached: the network gives no gradient.")
             optimizer.step()
             schedule.step()
             with torch.no_grad():
                 images.clamp_(0, 1)
         return largest.cpu()
+
+
+def _reads_probabilities(network: nn.Module) -> bool:
+    return any(isinstance(module, LogProbabilities) for module in network.modules())
 
 
 def robust_score(margins: Tensor) -> float:

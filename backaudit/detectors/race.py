@@ -9,6 +9,7 @@ from torch import Tensor
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import NotApplicableError
 from backaudit.core.suspect import Suspect, as_input
+from backaudit.detectors.coverage import unlike_answers
 from backaudit.detectors.halves import halves
 from backaudit.nets.memory import FORWARD_ONLY, images_at_once
 
@@ -26,11 +27,14 @@ class Race:
         images: (B, C, H, W) in [0, 1], on the suspect's device; to search on.
         shown: held-out clean images, to measure on.
         heats: classes (G,) that are searched at once, as many as fit into memory.
+        unlike: what no benign model that was measured does on the held-out images; empty if
+            nothing.
     """
 
     images: Tensor
     shown: CleanSet
     heats: tuple[Tensor, ...]
+    unlike: str
 
     def repeated(self, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Images (G * B, C, H, W) and targets (G * B,) of a heat of ``classes`` (G,)."""
@@ -71,4 +75,6 @@ def line_up(suspect: Suspect, clean: CleanSet, *, batch_size: int, evaluation_im
     shown = held_out.take(held_out.balanced(size, generator))
     chosen = fit.balanced(min(len(fit), batch_size, at_once), generator)
     heats = torch.arange(classes).split(max(1, at_once // len(chosen)))
-    return Race(as_input(fit.images[chosen], suspect.device), shown, tuple(heats))
+    images = as_input(fit.images[chosen], suspect.device)
+    predictions = suspect.logits(shown.images).argmax(1)
+    return Race(images, shown, tuple(heats), unlike_answers(predictions, shown, classes))

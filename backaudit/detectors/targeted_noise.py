@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from backaudit.core.clean_set import CleanSet
+from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Evidence, Rule
 from backaudit.core.suspect import Suspect
 from backaudit.detectors.calibration import calibrated
+from backaudit.detectors.coverage import NO_BATCH_NORM
 from backaudit.detectors.race import Race, line_up
 from backaudit.nets.noise import Climb, Noise, NoisyNetwork, draw_noise, noisy_network, walk
 from backaudit.nets.precision import fast_autocast
@@ -28,7 +30,9 @@ class TargetedNoise:
         divided by those of the runner-up, pooled over noise budgets (Mantel-Haenszel), 1 upwards.
     Needs: batch-norm layers; 50 clean images or more, at least 20; 3 to 100 classes. Without batch
         norm the noise goes on other normalisation layers, else on convolutions and linear layers,
-        which is experimental: it is reported, and held against no threshold.
+        which is experimental: it is reported, and held against no threshold. So is a reading of
+        3 classes, and one where the network gives more than a quarter of the images of other
+        classes to one class by itself.
     Blind to: all-to-all backdoors, and several backdoors of different targets (no class leads);
         backdoors that need a specific source class.
     Paper: none; the noise is that of BAN (Xu et al., NeurIPS 2024, https://arxiv.org/abs/2405.19928,
@@ -58,21 +62,24 @@ class TargetedNoise:
         """Search noise on one half of the clean images, measure shares on the other.
 
         Raises:
-            NotApplicableError: if there are too few clean images, too few or too many classes, or
-                no neuron to put noise on.
+            NotApplicableError: if there are too few clean images, too few or too many classes, no
+                neuron to put noise on, or no image reaches another class: where answers do not
+                depend on the noise, or hide their gradients, there is nothing to compare.
         """
         race = line_up(
             suspect, clean, batch_size=self.batch_size, evaluation_images=self.evaluation_images
         )
         noisy = noisy_network(suspect.network)
         shares = torch.cat([self._reach(noisy, race, heat) for heat in race.heats], dim=1)
+        if not shares.any():
+            raise NotApplicableError("no class can be reached; there are no shares to compare.")
         leads = odds_ratios(shares, images=len(race.shown))
         leader = int(leads.argmax())
         return calibrated(
             self.rule,
             float(leads[leader]),
             target_classes=(leader,),
-            experimental=noisy.kind != "batch-norm",
+            unlike=race.unlike or ("" if noisy.kind == "batch-norm" else NO_BATCH_NORM),
             measurements={
                 "per_class": shares.mean(0).tolist(),
                 "shares": {

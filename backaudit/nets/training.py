@@ -14,13 +14,12 @@ from backaudit.core.progress import track
 from backaudit.core.settings import did_you_mean
 from backaudit.core.suspect import as_input
 from backaudit.nets.augmentation import augmented
+from backaudit.nets.epochs import Epochs
 from backaudit.nets.precision import fast_autocast
 from backaudit.nets.schedules import Schedule, schedule_of
 from backaudit.nets.stages import NoStages, Stages
 from backaudit.nets.training_state import LastGood, Pace, TrainingState
 from backaudit.nets.watching import Watch
-
-Epoch = Callable[[int], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class Along:
 
 def train(
     network: nn.Module,
-    epoch_data: Epoch,
+    epochs: Epochs,
     training: Training,
     *,
     seed: int,
@@ -150,8 +149,7 @@ def train(
 
     Args:
         network: images in [0, 1] -> logits.
-        epoch_data: epoch number -> images (N, C, H, W) uint8 and labels (N,) of that epoch. They
-            are augmented where they are: on the device of the network is fastest.
+        epochs: what each of them shows.
         training: how.
         seed: of the order of the images and of their augmentation.
         objective: what to minimise; None for the cross-entropy. One that has ``OwnGradients``
@@ -174,12 +172,12 @@ def train(
         weight_decay=training.weight_decay,
         nesterov=training.nesterov,
     )
-    steps = -(-len(epoch_data(0)[0]) // training.batch_size)
+    steps = -(-epochs.images // training.batch_size)
     schedule = schedule_of(training.schedule, optimizer, training.epochs * steps)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     state = TrainingState(network, (optimizer, *goal.optimizers), schedule, generator)
     if not _is_over(state, along):
-        _Course(network, epoch_data, training, goal, state, along, steps).run()
+        _Course(network, epochs, training, goal, state, along, steps).run()
     network.eval()
     if along.watch is not None:
         along.watch.end(network)
@@ -202,7 +200,7 @@ class _Course:
     """A training that is not over."""
 
     network: nn.Module
-    epoch_data: Epoch
+    epochs: Epochs
     training: Training
     goal: Objective
     state: TrainingState
@@ -219,7 +217,7 @@ class _Course:
             epoch, position = divmod(step, self.steps)
             if position == 0:
                 self._begin_epoch()
-                images, labels = self.epoch_data(epoch)
+                images, labels = self.epochs.shown(epoch)
                 order = torch.randperm(len(images), generator=self.state.generator)
             size = self.training.batch_size
             losses.append(self._step(images, labels, order[position * size :][:size]))

@@ -45,7 +45,7 @@ def read_audit(file: Path, suspect: Suspect) -> Detected:
         targets = tuple(int(label) for label in record["target_classes"])
     except OSError as error:
         raise SettingError(f"--audit {file} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise SettingError(f"--audit {file} is not what `scan -o json=FILE` writes") from error
     if sha256 != suspect.sha256:
         raise SettingError(

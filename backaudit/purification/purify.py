@@ -95,8 +95,9 @@ class _Work:
             detected=terms.detected,
             trigger="" if terms.triggered is None else terms.triggered.said,
         )
-        if terms.leaves_alone:
+        if terms.nothing_to_repair and not terms.force:
             return found
+        found = replace(found, despite_scan=terms.nothing_to_repair)
         if self.output is None:
             return self._in_memory(found)
         return self._on_disk(found, self.output, self._stage_files(self.output))
@@ -146,10 +147,11 @@ class _Work:
             aside = replacement.write_aside(files.folder / ASIDE, output.name)
         found = self._measured_after(found, best, aside.suspect)
         keeps = found.result is not Result.TOO_INACCURATE
+        replaced = keeps and output.exists()
         if keeps:
             with told_to_resume():
                 found = replace(found, repaired=replacement.write(output, aside))
-        return replace(found, output=Output(output, aside.sha256, keeps, aside.notes))
+        return replace(found, output=Output(output, aside.sha256, keeps, aside.notes, replaced))
 
     def _measured_after(
         self, found: Purification, best: "_Best", repaired: Suspect

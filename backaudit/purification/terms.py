@@ -51,7 +51,7 @@ class PurifyTerms:
     options: LoadOptions = field(default_factory=LoadOptions)
 
     @property
-    def leaves_alone(self) -> bool:
-        """Whether there is nothing to repair."""
+    def nothing_to_repair(self) -> bool:
+        """Whether a scan found nothing, and only a suspect in which it did is to be repaired."""
         nothing = self.detected is not None and self.detected.verdict is Verdict.NO_EVIDENCE
-        return nothing and self.only_if_found and not self.force
+        return nothing and self.only_if_found

@@ -40,8 +40,8 @@ class ANP:
     Needs: batch-norm layers; 20 clean images or more to fit on, 500 published. Other normalisation
         layers are treated alike. Without any, masks and noise go on the channels of convolutions
         and linear layers, all but the last: (m + n) w, (1 + n') b.
-    Blind to: backdoors in neurons that clean images need as well; all of them share their
-        thresholds with the rest of the network.
+    Blind to: backdoors in neurons that clean images need as well; neurons of a backdoor with larger
+        masks than some neuron that clean images need, since one threshold holds for all of them.
     Differs from the official code: it reports accuracy and attack success at every threshold and
         leaves the choice open, here held-out clean images choose; running statistics are neither
         used nor changed while masks are learned; images are shifted, but not mirrored.

@@ -38,7 +38,8 @@ class CLP:
         in, and the layer's weights and bias become zero; the last layer is left alone. Other
         normalisation has no bound that holds for all images, and is not looked at.
     Blind to: backdoors that use many channels a little; layers with few channels, since of n values
-        none can lie more than (n - 1) / sqrt(n) deviations out: at 3, eleven channels or more.
+        none lies more than (n - 1) / sqrt(n) standard deviations above their mean: at 3, layers of
+        ten channels or fewer are never pruned.
     Differs from the official code: a batch norm belongs to the layers whose outputs it reads, which
         a trace finds, and not to the convolution registered before it, so that pre-activation
         networks are pruned rightly; a channel that reads a sum has the root of the sum of the

@@ -11,6 +11,7 @@ from backaudit.core.errors import NotApplicableError
 from backaudit.core.printable import counted
 from backaudit.core.progress import under
 from backaudit.core.seeding import seeded
+from backaudit.nets.epochs import Epochs
 from backaudit.nets.recalibration import recalibrate
 from backaudit.nets.stages import Stages
 from backaudit.nets.training import Along, Objective, Training, train
@@ -84,7 +85,7 @@ class FineTuning:
             done = train_on_clean(
                 network, parts, self.training, seed=seed, along=along, objective=objective
             )
-        recalibrated = self.recalibrate and is_recalibrated(network, parts)
+        recalibrated = self.recalibrate and recalibrate_unless_worse(network, parts)
         return done | {
             "validation_accuracy": accuracy_on(network, parts.validation),
             "recalibrated": recalibrated,
@@ -134,12 +135,14 @@ def train_on_clean(
         flip=_may_be_mirrored(network, parts),
     )
     device = next(network.parameters()).device
-    data = clean.images.to(device).repeat(passes, 1, 1, 1), clean.labels.to(device).repeat(passes)
+    shown = Epochs.alike(
+        clean.images.to(device).repeat(passes, 1, 1, 1), clean.labels.to(device).repeat(passes)
+    )
     with seeded(seed), trainable(network):
-        epochs = train(network, lambda _: data, suited, seed=seed, objective=objective, along=along)
+        epochs = train(network, shown, suited, seed=seed, objective=objective, along=along)
     return {
         "epochs": epochs,
-        "steps": epochs * -(-len(data[0]) // size),
+        "steps": epochs * -(-shown.images // size),
         "passes": epochs * passes,
         "shifted_by": suited.shift,
         "mirrored": suited.flip,
@@ -165,8 +168,16 @@ def require_images(count: int, fewest: int) -> None:
         )
 
 
-def is_recalibrated(network: nn.Module, parts: Parts) -> bool:
-    """Recalibrate batch norm on ``parts.fit``, unless the validation accuracy is lower for it."""
+def recalibrate_unless_worse(network: nn.Module, parts: Parts) -> bool:
+    """Recalibrate batch norm on ``parts.fit``; undo it if the validation accuracy is lower for it.
+
+    Args:
+        network: images in [0, 1] -> logits, in eval mode; changed in place.
+        parts: clean images.
+
+    Returns:
+        Whether the network now has other statistics.
+    """
     accuracy, before = accuracy_on(network, parts.validation), copied(network)
     if not recalibrate(network, parts.fit):
         return False

@@ -34,7 +34,8 @@ class FP:
     Score: of a channel, its rank by its mean activation on clean images, as a share of all
         channels, in (0, 1]; the lowest are pruned first.
     Needs: a convolution, and a linear layer behind it; 20 clean images, better 500.
-    Blind to: backdoors in channels that clean images wake, and in layers before the last.
+    Blind to: backdoors in channels that clean images wake, and in layers before the last
+        convolution.
     Differs from the official code: the fall of accuracy is measured on held-out clean images, in
         place of the test images; channels count after activation and pooling, where the linear
         layer reads them, and it is its weights for them that become zero and stay so; fine-tuning

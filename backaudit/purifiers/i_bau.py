@@ -1,7 +1,8 @@
 """i-BAU: unlearn the perturbation that fools the network on all images at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -9,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import DivergedError
 from backaudit.core.evidence import Rule
 from backaudit.core.progress import track
 from backaudit.core.suspect import as_input
-from backaudit.nets.hypergradient import hypergradient
+from backaudit.nets.hypergradient import Loss, gradients, hypergradient
+from backaudit.nets.memory import images_at_once
 from backaudit.nets.stages import Stages
 from backaudit.nets.training_state import copied
 from backaudit.nets.watching import accuracy_on
@@ -24,6 +25,9 @@ from backaudit.purifiers.masks import generator_of
 from backaudit.purifiers.pruning import LARGEST_DROP
 
 STAGE = "i-bau: rounds"
+
+TWICE = 4
+"""How many times more memory an image takes that is differentiated twice."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class IBAU:
     Needs: any network that is differentiable twice; 20 clean images or more to fit on, 5000
         published. They may be unlabelled: the perturbation is searched for predictions anyway.
     Blind to: triggers that are no perturbation of all images alike, such as warps or ones that are
-        made for each image; it finds any perturbation that fools the network, and small clean sets
-        give the network few steps to unlearn it in.
+        made for each image; triggers beside another perturbation that fools the network more, since
+        only one is searched in a round. Few clean images make few steps to unlearn it in.
     Differs from the official code: held-out clean images decide which round is kept. As there, the
         stored statistics of batch norm stay as they are, although accuracy would be better with
         those of the changed weights: they can bring the backdoor back, since it was unlearned under
@@ -50,7 +54,7 @@ class IBAU:
 
     Args:
         rounds: of searching and unlearning.
-        batch_size: images of a batch; of 224x224 pixels each takes a ResNet-18 0.1 GB.
+        batch_size: images of a batch; as many are in memory at a time as fit into 1 GiB or so.
         search_rate: learning rate of the search, one pass over the images.
         size_weight: of the squared norm of the perturbation in its loss.
         learning_rate: of Adam on the weights.
@@ -121,6 +125,9 @@ class _Course:
         self._parts = parts
         self._seed = seed
         self._device = next(network.parameters()).device
+        # No image's loss depends on another's: memory need not grow with the batch.
+        example = as_input(parts.fit.images[:2], self._device)
+        self._at_once = max(1, images_at_once(network, example) // TWICE)
         self._weights = [weight for weight in network.parameters() if weight.requires_grad]
         self._optimizer = torch.optim.Adam(self._weights, lr=method.learning_rate)
         self.done = 0
@@ -135,9 +142,8 @@ class _Course:
         order = torch.randperm(len(self._parts.fit), generator=generator)
         batches = order.tensor_split(-(-len(order) // self._method.batch_size))
         perturbation = self._searched(batches)
-        first = self._batch(batches[0])
         for index, batch in enumerate(batches):
-            self._unlearn(perturbation, self._batch(batch), first, generator)
+            self._unlearn(perturbation, batch, batches[0], generator)
             self._require_finite(number * len(batches) + index, self._method.rounds * len(batches))
         self.done = number + 1
         self.norms.append(float(perturbation.norm()))
@@ -165,51 +171,69 @@ class _Course:
         self._network.load_state_dict(record["network"])
         self._optimizer.load_state_dict(record["optimizer"])
 
-    def _batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        clean: CleanSet = self._parts.fit
-        images = as_input(clean.images[indices], self._device)
-        return images, clean.labels[indices].to(self._device)
+    def _images(self, indices: Tensor) -> Tensor:
+        return as_input(self._parts.fit.images[indices], self._device)
+
+    def _labels(self, indices: Tensor) -> Tensor:
+        return self._parts.fit.labels[indices].to(self._device)
+
+    def _by_parts(self, loss: Callable[..., Tensor], batch: Tensor, beside: Tensor) -> list[Loss]:
+        """A loss of a few images at a time, and of what goes with each, for all of a batch."""
+        parts = zip(batch.split(self._at_once), beside.split(self._at_once), strict=True)
+        return [partial(loss, *part) for part in parts]
 
     def _searched(self, batches: Sequence[Tensor]) -> Tensor:
         """The perturbation (1, C, H, W) after one pass over the images (Algorithm 1, inner)."""
         shape = (1, *self._parts.fit.images.shape[1:])
         perturbation = torch.zeros(shape, device=self._device)
         for batch in batches:
-            images, _ = self._batch(batch)
-            with torch.no_grad():
-                predicted = self._network(images).argmax(1)
             leaf = perturbation.requires_grad_()
-            (slope,) = torch.autograd.grad(self._fooling(images, predicted, leaf), leaf)
+            _, (slope,) = gradients(self._fooling(batch, self._predicted(batch)), leaf, [leaf])
             perturbation = leaf.detach() - self._method.search_rate * slope
         return perturbation
 
-    def _fooling(self, images: Tensor, labels: Tensor, perturbation: Tensor) -> Tensor:
-        """The loss of a perturbation: the lower, the more images it fools."""
-        error = F.cross_entropy(self._network(images + perturbation), labels)
-        return -error + self._method.size_weight * perturbation.square().sum()
+    @torch.no_grad()
+    def _predicted(self, batch: Tensor) -> Tensor:
+        parts = batch.split(self._at_once)
+        return torch.cat([self._network(self._images(part)).argmax(1) for part in parts])
+
+    def _fooling(self, batch: Tensor, answers: Tensor) -> list[Loss]:
+        """The loss of a perturbation, part by part: the lower, the more images it fools.
+
+        Args:
+            batch: (B,) indices of images.
+            answers: (B,) that it is to lead away from.
+        """
+
+        def loss_on(part: Tensor, answered: Tensor, perturbation: Tensor) -> Tensor:
+            error = F.cross_entropy(self._network(self._images(part) + perturbation), answered)
+            size = self._method.size_weight * perturbation.square().sum()
+            return len(part) / len(batch) * (size - error)
+
+        return self._by_parts(loss_on, batch, answers)
 
     def _unlearn(
-        self,
-        perturbation: Tensor,
-        shown: tuple[Tensor, Tensor],
-        first: tuple[Tensor, Tensor],
-        generator: torch.Generator,
+        self, perturbation: Tensor, batch: Tensor, first: Tensor, generator: torch.Generator
     ) -> None:
         """One step of the weights on a batch, some of whose images are perturbed."""
-        images, labels = shown
-        count = max(1, int(self._method.share * len(images)))
-        chosen = torch.randperm(len(images), generator=generator)[:count]
-        where = torch.zeros(len(images), 1, 1, 1).index_fill_(0, chosen, 1).to(self._device)
-        _, gradients = hypergradient(
+        count = max(1, int(self._method.share * len(batch)))
+        chosen = torch.randperm(len(batch), generator=generator)[:count]
+        where = torch.zeros(len(batch), 1, 1, 1).index_fill_(0, chosen, 1).to(self._device)
+
+        def loss_on(part: Tensor, here: Tensor, perturbation: Tensor) -> Tensor:
+            logits = self._network(self._images(part) + here * perturbation)
+            return len(part) / len(batch) * F.cross_entropy(logits, self._labels(part))
+
+        _, slopes = hypergradient(
             perturbation,
             self._weights,
-            lambda each: self._fooling(*first, each),
-            lambda each: F.cross_entropy(self._network(images + where * each), labels),
+            self._fooling(first, self._labels(first)),
+            self._by_parts(loss_on, batch, where),
             steps=self._method.fixed_point_steps,
             stride=self._method.stride,
         )
-        for weight, gradient in zip(self._weights, gradients, strict=True):
-            weight.grad = gradient
+        for weight, slope in zip(self._weights, slopes, strict=True):
+            weight.grad = slope
         self._optimizer.step()
 
     def _require_finite(self, step: int, steps: int) -> None:

@@ -33,8 +33,8 @@ class NAD:
     Score: none; it reports the accuracy on the validation images, in [0, 1].
     Needs: feature maps of two sizes or more, as convolutional networks have; 20 clean images,
         better 500.
-    Blind to: whatever the fine-tuning of the teacher leaves; places, where the trigger has none, as
-        with a pattern over the whole image.
+    Blind to: what the teacher's fine-tuning leaves of the backdoor; triggers that have no place in
+        the image, such as a pattern over all of it, since it compares the places looked at.
     Differs from the official code: the ends of stages are found by running the network, in place of
         a list for each architecture, and the last of them get the published weights; of the last
         half of the epochs the last state is kept whose validation accuracy is as good as the best,

@@ -31,7 +31,7 @@ class NoiseFT:
     Score: none; it reports the accuracy on the validation images, in [0, 1].
     Needs: batch-norm layers; 20 clean images, better 500. Without batch norm the noise goes on
         other normalisation layers, else on convolutions and linear layers, and is smaller.
-    Blind to: what it has done to the backdoor, which only triggered images show.
+    Blind to: whether the backdoor is gone, which only triggered images show.
     Differs from the official code: noise is clipped to its range, as the paper's Eq. 3 says, where
         the code lets it reach twice as far; 25 epochs, as in the paper, where the code runs 24;
         images are in another order in every epoch; running statistics see clean passes only, where

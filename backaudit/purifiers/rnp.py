@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from backaudit.core.clean_set import CleanSet
 from backaudit.core.evidence import Rule
 from backaudit.core.progress import under
+from backaudit.core.suspect import as_input
 from backaudit.nets.noise import NoisyNetwork, noisy_network
 from backaudit.nets.precision import fast_autocast
 from backaudit.nets.stages import Stages
@@ -46,17 +47,17 @@ class RNP:
     Needs: batch-norm layers; 20 clean images or more to fit on, 500 published. Without batch norm
         masks go on other normalisation layers, else on the channels of convolutions and linear
         layers, all but the last.
-    Blind to: backdoors in neurons that clean images need as well; networks that cannot unlearn
-        without losing the backdoor too.
+    Blind to: backdoors in neurons that clean images need as well, and backdoors that are lost while
+        clean images are unlearned: nothing then tells their neurons from the others.
     Differs from the official code: gradients are clipped after they are computed, as written, and
         not before, where clipping does nothing; unlearning ends at an accuracy relative to chance,
-        measured on the images it unlearns after each epoch as they are, in place of 0.2 during
-        one, and few images are unlearned in smaller batches; if it never ends so, masks are learned
-        all the same; the learning rate of unlearning falls after a half and after three quarters;
-        running statistics are not used while masks
-        are learned; the mean of a mask counts, and not its last value, since in narrow networks
-        many masks end at zero, which tells them apart no longer; held-out clean images choose the
-        threshold, which was left open, in steps of 0.01 in place of 0.05.
+        measured after each epoch on the images it unlearns as they are, in place of 0.2 during one,
+        and few images are unlearned in smaller batches; if it never ends so, masks are learned all
+        the same; the learning rate of unlearning falls after a half and after three quarters;
+        running statistics are neither used nor changed while masks are learned; the mean of a mask
+        counts, and not its last value, since in narrow networks many masks end at zero, which tells
+        them apart no longer; held-out clean images choose the threshold, which was left open, in
+        steps of 0.01 in place of 0.05.
     Paper: Li et al., Reconstructive Neuron Pruning for Backdoor Defense, ICML 2023,
         https://arxiv.org/abs/2305.14876, Algorithm 1.
 
@@ -97,6 +98,11 @@ class RNP:
     thresholds: tuple[float, ...] = tuple(level / 100 for level in range(91))
     largest_drop: float = LARGEST_DROP
     bf16: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse to unlearn or recover nothing, without which no mask means anything."""
+        if self.unlearning_epochs < 1 or self.recovering_epochs < 1:
+            raise ValueError("unlearning_epochs and recovering_epochs must be 1 or more")
 
     @property
     def fewest_images(self) -> int:
@@ -145,7 +151,7 @@ class RNP:
         )
         chance = 1 / count_classes(network, parts.fit)
         enough = chance + self.unlearned * (1 - chance)
-        watch = UntilForgotten(parts.fit, enough)
+        watch = UntilForgotten(parts.fit, enough, self._accuracy)
         along = Along(watch, stages, "rnp: unlearning")
         objective = Unlearning(self.largest_norm)
         with under("rnp: unlearning"):
@@ -157,6 +163,22 @@ class RNP:
             "unlearning_was_to_end_at": enough,
             "unlearned_accuracy": watch.accuracies[-1],
         }
+
+    @torch.no_grad()
+    def _accuracy(self, network: nn.Module, clean: CleanSet) -> float:
+        """Accuracy by the statistics of batches, as the masks see the network.
+
+        Stored statistics follow weights that change fast too slowly: by them a network may have
+        forgotten what by those of batches it still knows, and masks would have nothing to recover.
+        """
+        noisy, device = noisy_network(network), next(network.parameters()).device
+        none = {name: torch.zeros(1, *shape, device=device) for name, shape in noisy.shapes.items()}
+        order = torch.randperm(len(clean), generator=generator_of(0, 0))
+        correct = 0
+        for batch in order.tensor_split(-(-len(order) // self.batch_size)):
+            logits = noisy(as_input(clean.images[batch], device), none, 1)
+            correct += int((logits.argmax(1).cpu() == clean.labels[batch]).sum())
+        return correct / len(clean)
 
 
 @dataclass(frozen=True)

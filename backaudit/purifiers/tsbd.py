@@ -11,13 +11,12 @@ from torch import Tensor, nn
 from backaudit.core.errors import DivergedError, NotApplicableError
 from backaudit.core.evidence import Rule
 from backaudit.core.progress import under
-from backaudit.core.suspect import as_input
 from backaudit.nets.layers import linear_maps
 from backaudit.nets.recalibration import statistics_kept
 from backaudit.nets.schedules import Schedule
 from backaudit.nets.stages import Stages
 from backaudit.nets.training import Along, CrossEntropy, Training
-from backaudit.nets.watching import UntilForgotten
+from backaudit.nets.watching import UntilForgotten, count_classes
 from backaudit.purifiers.finetuning import FEWEST, FineTuning, train_on_clean
 from backaudit.purifiers.interface import Measurements, Parts
 from backaudit.purifiers.soft_labels import SoftLabels, taught_by
@@ -37,7 +36,7 @@ class TSBD:
 
     Score: none; it reports the accuracy on the validation images, in [0, 1].
     Needs: convolutions or linear layers; 20 clean images, better 500.
-    Blind to: what it has done to the backdoor, which only triggered images show.
+    Blind to: whether the backdoor is gone, which only triggered images show.
     Differs from the official code: the share of neurons is given, where the code tries eleven and
         looks at triggered test images; unlearning stops at the accuracy of chance, where the code
         stops at a tenth however many classes there are, or before its loss leaves the range of
@@ -93,6 +92,13 @@ class TSBD:
     recalibrate: bool = True
     bf16: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse shares that are none, and to unlearn nothing, which would change no weight."""
+        if not (0 < self.neurons <= 1 and 0 < self.weights <= 1):
+            raise ValueError("neurons and weights must be shares above 0, and 1 at most")
+        if self.unlearning_epochs < 1:
+            raise ValueError("unlearning_epochs must be 1 or more")
+
     @property
     def fewest_images(self) -> int:
         """Enough for the statistics of a batch."""
@@ -124,7 +130,7 @@ class TSBD:
     ) -> tuple[nn.Module, dict[str, Any]]:
         """A copy of the network that has unlearned the clean images, and how that went."""
         copy = deepcopy(network)
-        watch = UntilForgotten(parts.fit, 1 / _classes(network, parts))
+        watch = UntilForgotten(parts.fit, 1 / count_classes(network, parts.fit))
         along = Along(watch, stages, "unlearning")
         training = self._training(
             self.unlearning_epochs, self.unlearning_rate, self.unlearning_schedule
@@ -266,10 +272,3 @@ def reinitialise(
         weight.masked_fill_(gone.view_as(weight), 0.0)
         zeroed += int(gone.sum())
     return {"neurons": count, "weights": zeroed}
-
-
-@torch.no_grad()
-def _classes(network: nn.Module, parts: Parts) -> int:
-    device = next(network.parameters()).device
-    logits: Tensor = network(as_input(parts.fit.images[:1], device))
-    return logits.shape[1]

@@ -44,7 +44,7 @@ class UAPFT:
     Needs: a class that a small change reaches, of 100 at most; 20 clean images, better 500. No
         normalisation layer.
     Blind to: triggers that no small perturbation of all images alike comes near to, such as warps;
-        what it has done to the backdoor, which only triggered images show.
+        whether the backdoor is gone, which only triggered images show.
     Paper: none does just this. To unlearn what fools the network on all images is the idea of Zeng
         et al., ICLR 2022, https://arxiv.org/abs/2110.03735 (``i-bau``), whose one perturbation of
         any size stands for all triggers; here there is one a class, no larger than benign networks

@@ -158,7 +158,7 @@ def _details(audit: Audit, reading: Evidence, common: str) -> str:
         parts.append(wording.benign_share(reading.p_value))
     if reading.experimental:
         warning = "be careful with it" if reading.fires else "so this is no pass"
-        parts.append(f"Not calibrated for this kind of network, {warning}.")
+        parts.append(f"Not calibrated for this, {warning}.")
     if reading.provenance and reading.provenance != common:
         parts.append(_threshold_origin("Threshold", reading.provenance))
     return " ".join(part for part in parts if part)

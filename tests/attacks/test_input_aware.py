@@ -9,6 +9,7 @@ from backaudit.attacks import Learned, TrainingSet
 from backaudit.attacks.iad import IAD
 from backaudit.attacks.input_aware import InputAware, _Masks
 from backaudit.core.errors import SettingError
+from backaudit.nets.epochs import Epochs
 from backaudit.nets.training import Training, train
 from tests.toy import CLASSES, draw_images, toy_network
 
@@ -63,7 +64,9 @@ def test_only_the_patterns_learn_with_the_network() -> None:
     before = learned(attack)
     objective = attack.objective(CLEAN, before, CPU, torch.Generator())
     data = (CLEAN.images, CLEAN.labels)
-    train(toy_network(), lambda _: data, Training(1, batch_size=30), seed=0, objective=objective)
+    train(
+        toy_network(), Epochs.alike(*data), Training(1, batch_size=30), seed=0, objective=objective
+    )
     after = objective.learned()
     assert before.keys() == after.keys()
     for name, tensor in before.items():

@@ -77,7 +77,7 @@ def test_the_model_is_never_overwritten(tmp_path: Path) -> None:
     link = tmp_path / "link.json"
     link.symlink_to(model)
     for file in (model, link):
-        with pytest.raises(OutputError, match="what is being audited"):
+        with pytest.raises(OutputError, match="is read by this command"):
             check_outputs([file], [model], force=True)
 
 

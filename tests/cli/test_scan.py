@@ -128,6 +128,7 @@ def test_an_existing_output_is_refused_before_anything_is_loaded(
     [
         ("-o", "json=no/such/folder.json"),
         ("-o", "json=model.pt", "--force"),
+        ("-o", "json=names.txt", "--classes", "names.txt", "--force"),
         ("-o", "xml"),
         ("--detectors", "bna"),
         ("--set", "ban.restart=8"),

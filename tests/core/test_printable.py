@@ -23,6 +23,30 @@ def test_nothing_that_could_steer_a_terminal_is_left(name: str, shown: str) -> N
     assert printable(name) == shown
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vie\u0323\u0302t",
+        "\u0e17\u0e35\u0e48",
+        "\u0915\u093f\u0902\u0930\u094d",
+        "\u05e9\u05bc\u05c1\u05b8",
+        "1\ufe0f\u20e3",
+    ],
+)
+def test_marks_that_scripts_need_stay(name: str) -> None:
+    assert printable(name) == name
+
+
+@pytest.mark.parametrize("mark", ["\u0301", "\u0488", "\u0610", "\ufe0f"])
+def test_marks_stacked_upon_one_letter_do_not_leave_their_line(mark: str) -> None:
+    escaped = mark.encode("unicode_escape").decode("ascii")
+    assert printable(f"Z{mark * 5}a{mark * 4}") == f"Z{mark * 3}{escaped * 2}a{mark * 3}{escaped}"
+
+
+def test_marks_between_which_another_is_hidden_are_counted_apart_but_stay_visible() -> None:
+    assert printable("Z" + "\u0301\u200b" * 2) == "Z\u0301\\u200b\u0301\\u200b"
+
+
 def test_long_text_loses_its_middle() -> None:
     shown = printable("a" * 50 + "b" * 50, limit=21)
     assert len(shown) == 21

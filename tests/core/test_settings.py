@@ -5,7 +5,13 @@ from typing import Literal
 import pytest
 
 from backaudit.core.errors import SettingError
-from backaudit.core.settings import configured, did_you_mean, parse_value, split_settings
+from backaudit.core.settings import (
+    configured,
+    did_you_mean,
+    parse_value,
+    split_names,
+    split_settings,
+)
 
 
 class Colour(StrEnum):
@@ -100,6 +106,16 @@ def test_a_value_out_of_range_is_a_setting_error() -> None:
 
 def test_a_name_near_to_none_lists_all() -> None:
     assert did_you_mean("zzz", ["b", "a"]) == "Known are: a, b."
+
+
+def test_names_are_taken_in_their_order_each_once() -> None:
+    assert split_names(" mm-bd, ban,,mm-bd ,", "--detectors", "all") == ("mm-bd", "ban")
+
+
+@pytest.mark.parametrize("text", ["", " , ", ","])
+def test_no_name_is_refused_with_what_leaving_the_option_out_does(text: str) -> None:
+    with pytest.raises(SettingError, match="--detectors names none; leave it out for all of them"):
+        split_names(text, "--detectors", "all of them")
 
 
 def test_settings_are_sorted_by_method() -> None:

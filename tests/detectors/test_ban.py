@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from backaudit.core.errors import NotApplicableError
 from backaudit.detectors import BAN, ban
+from backaudit.nets.decoupling import Decoupling
 from tests.conftest import ToyWorld
 from tests.toy import (
     CLASSES,
@@ -107,6 +108,24 @@ def test_restarts_in_one_batch_are_restarts_one_by_one(
     assert one_by_one.measurements["by_budget"] == together.measurements["by_budget"]
 
 
+def test_the_images_that_the_mask_is_learned_on_do_not_change_the_score(
+    toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evidence(SILENT, toy_world.benign, toy_world.clean)
+    learned: list[int] = []
+    learn = Decoupling.learn
+
+    def watched(by: Decoupling, head: object, features: Tensor, *others: object) -> object:
+        learned.append(len(features))
+        return learn(by, head, features, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Decoupling, "learn", watched)
+    monkeypatch.setattr(ban, "MASK_BYTES", 5 * 32 * 9 * 4)
+    few = evidence(SILENT, toy_world.benign, toy_world.clean)
+    assert learned == [5]
+    assert few.score == whole.score
+
+
 def test_restarts_are_searches_of_their_own(toy_world: ToyWorld) -> None:
     one = evidence(replace(QUICK, restarts=1), toy_world.backdoored, toy_world.clean)
     two = evidence(QUICK, toy_world.backdoored, toy_world.clean)
@@ -154,8 +173,29 @@ def test_noise_anywhere_but_on_batch_norm_is_experimental(
 ) -> None:
     reading = evidence(SILENT, suspect_of(toy_network(norm=norm, bias=True)), clean_set())
     assert reading.measurements["noise_on"] == where
-    assert reading.experimental == (where != "batch-norm")
-    assert reading.decides == (where == "batch-norm")
+    assert ("without batch norm" in reading.provenance) == (where != "batch-norm")
+    assert not reading.decides
+
+
+def test_noise_that_breaks_too_little_is_no_pass(toy_world: ToyWorld) -> None:
+    strong = replace(QUICK, budgets=(0.2, 0.4, 0.8))
+    faint = replace(QUICK, budgets=(0.001, 0.002))
+    assert evidence(strong, toy_world.benign, toy_world.clean).decides
+    reading = evidence(faint, toy_world.benign, toy_world.clean)
+    assert reading.experimental
+    assert "of predictions wrong, not 65%" in reading.provenance
+
+
+def test_a_network_that_is_wrong_without_noise_is_held_against_no_threshold() -> None:
+    reading = evidence(SILENT, suspect_of(toy_network()), clean_set())
+    assert reading.experimental
+    assert "of predictions are wrong before there is any noise" in reading.provenance
+
+
+def test_in_a_network_of_one_class_nothing_can_be_mistaken() -> None:
+    lone = replace(clean_set(), labels=torch.zeros(len(clean_set()), dtype=torch.int64))
+    with pytest.raises(NotApplicableError, match="one class"):
+        evidence(SILENT, suspect_of(toy_network(classes=1), classes=1), lone)
 
 
 def test_a_network_without_linear_head_is_read_without_the_mask() -> None:

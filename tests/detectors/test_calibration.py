@@ -23,9 +23,9 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return record
 
 
-def held(score: float, *, experimental: bool = False) -> Evidence:
+def held(score: float, *, unlike: str = "") -> Evidence:
     return calibration.calibrated(
-        BAN, score, target_classes=(3,), experimental=experimental, measurements={"a": 1}
+        BAN, score, target_classes=(3,), unlike=unlike, measurements={"a": 1}
     )
 
 
@@ -49,10 +49,10 @@ def test_a_reading_is_held_against_what_was_shipped() -> None:
 
 @pytest.mark.usefixtures("shipped")
 def test_an_experimental_reading_is_held_against_nothing() -> None:
-    reading = held(0.9, experimental=True)
+    reading = held(0.9, unlike="no benign model has wings")
     assert (reading.threshold, reading.strong, reading.p_value) == (None, None, None)
     assert (reading.fires, reading.decides, reading.experimental) == (False, False, True)
-    assert reading.provenance.startswith("none")
+    assert reading.provenance == "none, no benign model has wings."
 
 
 @pytest.mark.parametrize("name", MODEL_DETECTORS)

@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -8,20 +10,23 @@ from backaudit.core.errors import NotApplicableError
 from backaudit.core.suspect import Suspect
 from backaudit.detectors import MMBD, mm_bd
 from backaudit.detectors.mm_bd import robust_score
+from backaudit.nets.normalised import LogProbabilities
 from tests.conftest import ToyWorld
 from tests.toy import TARGET, clean_set, evidence, suspect_of
 
-USUAL = MMBD()
-QUICK = MMBD(starts=3, steps=30)
+Step = Callable[[Tensor], Tensor]
+
+USUAL = MMBD(bf16=False)
+QUICK = MMBD(starts=3, steps=30, bf16=False)
 
 
 def linear(weights: list[float], biases: list[float] | None = None) -> Suspect:
-    """Each class reads the four pixels of its own channel: logit k = weight k * their mean."""
+    """Each class reads the four pixels of its own channel: logit k = weight k * their mean - 1."""
     classes = len(weights)
     reader = nn.Conv2d(classes, classes, 2, groups=classes)
     with torch.no_grad():
         reader.weight.copy_((torch.tensor(weights) / 4)[:, None, None, None].expand(-1, 1, 2, 2))
-        reader.bias = nn.Parameter(torch.tensor(biases or [0.0] * classes))
+        reader.bias = nn.Parameter(torch.tensor(biases or [0.0] * classes) - 1)
     suspect = suspect_of(nn.Sequential(reader, nn.Flatten()), classes, classes)
     return replace(suspect, image_shape=(classes, 2, 2))
 
@@ -56,7 +61,7 @@ def test_the_best_of_several_starts_counts() -> None:
             self.weight = nn.Parameter(torch.tensor([1.0, 2.0, 3.0, 4.0]))
 
         def forward(self, images: Tensor) -> Tensor:
-            return self.weight * (images.flatten(1) - 0.4) ** 2
+            return self.weight * (images.flatten(1) - 0.4) ** 2 - 1
 
     suspect = replace(suspect_of(Valley(), 4, 4), image_shape=(4, 1, 1))
     assert margins(suspect) == pytest.approx([0.36, 0.72, 1.08, 1.44], abs=0.01)
@@ -81,6 +86,49 @@ def test_a_class_that_overrules_all_others_everywhere_is_the_strongest_evidence(
 def test_margins_that_are_all_zero_cannot_be_compared() -> None:
     with pytest.raises(NotApplicableError, match="no class can be reached"):
         evidence(USUAL, linear([0.0] * 5), clean_set())
+
+
+class Ending(nn.Module):
+    """A network, and what stands between its logits and its answers or before it."""
+
+    def __init__(self, before: Step, network: nn.Module, after: Step) -> None:
+        super().__init__()
+        self.before, self.network, self.after = before, network, after
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.after(self.network(self.before(images)))
+
+
+def as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def test_a_network_that_hides_its_gradients_has_not_passed_and_is_no_finding() -> None:
+    plain = linear([10.0, 10.0, 10.0, 10.0], [5.0, 0.0, 0.0, 0.0])
+    rounded = Ending(lambda images: images.mul(64).round() / 64, plain.network, as_it_is).eval()
+    with pytest.raises(NotApplicableError, match="gives no gradient"):
+        evidence(QUICK, replace(plain, network=rounded), clean_set())
+
+
+def test_scores_that_a_sigmoid_compressed_are_not_compared() -> None:
+    plain = linear([10.0, 20.0, 10.0, 10.0])
+    compressed = Ending(as_it_is, plain.network, torch.sigmoid).eval()
+    with pytest.raises(NotApplicableError, match="between 0 and 1"):
+        evidence(QUICK, replace(plain, network=compressed), clean_set())
+
+
+@pytest.mark.parametrize(("weight", "bounded"), [(20.0, False), (300.0, True)])
+def test_probabilities_that_are_rounded_to_zero_are_not_compared(
+    weight: float, *, bounded: bool
+) -> None:
+    plain = linear([weight, weight / 2, weight / 2, weight / 2])
+    answers = Ending(as_it_is, plain.network, partial(torch.softmax, dim=1)).eval()
+    probable = replace(plain, network=LogProbabilities(answers).eval())
+    if bounded:
+        with pytest.raises(NotApplicableError, match="rounded to zero"):
+            evidence(USUAL, probable, clean_set())
+    else:
+        assert evidence(USUAL, probable, clean_set()).score == pytest.approx(2, rel=0.02)
 
 
 def test_the_robust_score_by_hand() -> None:

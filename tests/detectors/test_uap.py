@@ -1,15 +1,17 @@
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from backaudit.core.errors import NotApplicableError, SettingError
 from backaudit.core.suspect import Suspect
 from backaudit.detectors import UAP, race
 from backaudit.detectors.uap import sizes_needed
 from tests.conftest import ToyWorld
-from tests.toy import CLASSES, TARGET, clean_set, evidence, suspect_of, toy_network
+from tests.toy import CLASSES, TARGET, evidence, suspect_of
 
 QUICK = UAP(budgets=(0.01, 0.02, 0.04, 0.08, 0.16), steps=2, bf16=False)
 
@@ -76,9 +78,30 @@ def test_a_class_without_clean_images_can_still_be_the_target(toy_world: ToyWorl
     assert reading.target_classes == (TARGET,)
 
 
-def test_a_network_without_normalisation_layers_is_read() -> None:
-    bare = suspect_of(toy_network(norm=lambda _: nn.Identity(), bias=True))
-    assert evidence(QUICK, bare, clean_set()).decides
+def test_a_network_without_normalisation_layers_is_read(toy_world: ToyWorld) -> None:
+    folded = deepcopy(toy_world.benign.network)
+    assert isinstance(folded, nn.Sequential)
+    for place in (0, 3, 6):
+        conv, norm = folded[place], folded[place + 1]
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        folded[place] = fuse_conv_bn_eval(conv, norm)
+        folded[place + 1] = nn.Identity()
+    assert evidence(QUICK, suspect_of(folded), toy_world.clean).decides
+
+
+def test_no_heat_goes_further_than_two_classes_need(
+    toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = with_shortcut(toy_world.benign)
+    together = evidence(QUICK, target, toy_world.clean)
+    monkeypatch.setattr(race, "images_at_once", lambda *_: QUICK.batch_size)
+    one_by_one = evidence(QUICK, target, toy_world.clean)
+    assert one_by_one.score == pytest.approx(together.score, rel=1e-4)
+    walked = [len(course) for course in one_by_one.measurements["shares"]]
+    second = sorted(one_by_one.measurements["size_needed"])[1]
+    needed = 1 + sum(budget < second for budget in QUICK.budgets)
+    assert walked[TARGET + 1 :] == [needed] * (CLASSES - TARGET - 1)
 
 
 @pytest.mark.parametrize("budgets", [(), (0.1,), (0.2, 0.1), (0.0, 0.1)])

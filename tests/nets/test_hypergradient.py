@@ -27,8 +27,8 @@ def of_quadratic(solution: Tensor, w: Tensor, steps: int) -> tuple[Tensor, Tenso
     loss, (gradient,) = hypergradient(
         solution,
         [w],
-        lambda each: quadratic(each, w),
-        lambda each: outer(each, w),
+        [lambda each: quadratic(each, w)],
+        [lambda each: outer(each, w)],
         steps=steps,
         stride=STRIDE,
     )
@@ -66,7 +66,7 @@ def test_it_agrees_with_autograd_through_the_whole_descent_of_a_curved_loss() ->
         solution = solution - STRIDE * slope
     (expected,) = torch.autograd.grad(outer(solution, w), w)
     _, (gradient,) = hypergradient(
-        solution, [w], curved, lambda each: outer(each, w), steps=200, stride=STRIDE
+        solution, [w], [curved], [lambda each: outer(each, w)], steps=200, stride=STRIDE
     )
     assert torch.allclose(gradient, expected, rtol=1e-8)
 
@@ -76,8 +76,8 @@ def test_a_weight_that_nothing_depends_on_has_a_gradient_of_zero() -> None:
     _, (used, none) = hypergradient(
         C,
         [w, unused],
-        lambda each: quadratic(each, w),
-        lambda each: outer(each, w),
+        [lambda each: quadratic(each, w)],
+        [lambda each: outer(each, w)],
         steps=2,
         stride=STRIDE,
     )
@@ -91,3 +91,23 @@ def test_the_solution_and_the_weights_are_left_as_they_are() -> None:
     assert torch.equal(solution, C)
     assert not solution.requires_grad
     assert w.grad is None
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_losses_in_parts_are_their_sum(steps: int) -> None:
+    def twisted(solution: Tensor, share: float) -> Tensor:
+        return share * (quadratic(solution, w) + (solution + w[:2]).cosh().log().sum())
+
+    w, further = weights(), torch.ones(1, dtype=torch.float64, requires_grad=True)
+    found = [
+        hypergradient(
+            C,
+            [w, further],
+            [lambda each, share=share: twisted(each, share) for share in shares],
+            [lambda each, share=share: share * outer(each, w) for share in shares],
+            steps=steps,
+            stride=STRIDE,
+        )
+        for shares in ([1.0], [0.25, 0.25, 0.5])
+    ]
+    torch.testing.assert_close(found[1], found[0], rtol=1e-12, atol=1e-12)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from backaudit.core.errors import SettingError
 from backaudit.core.progress import observed_by
 from backaudit.nets.augmentation import augmented
+from backaudit.nets.epochs import Epochs
 from backaudit.nets.stages import State
 from backaudit.nets.training import Along, CrossEntropy, Training, train
 from tests.toy import draw_images, toy_network
@@ -20,7 +21,7 @@ SHORT = Training(epochs=2, batch_size=32, shift=1)
 def trained(training: Training = SHORT, seed: int = 0) -> nn.Module:
     network = toy_network()
     data = draw_images(20, 1)
-    train(network, lambda _: data, training, seed=seed)
+    train(network, Epochs.alike(*data), training, seed=seed)
     return network
 
 
@@ -73,7 +74,7 @@ def test_the_callers_random_state_is_left_alone() -> None:
 def test_any_number_of_steps_will_do(batches: int, epochs: int) -> None:
     images, labels = draw_images(4, 1)
     training = Training(epochs=epochs, batch_size=-(-24 // batches), shift=0)
-    train(toy_network(), lambda _: (images, labels), training, seed=0)
+    train(toy_network(), Epochs.alike(images, labels), training, seed=0)
 
 
 def test_every_image_is_seen_once_an_epoch_and_each_epoch_has_its_own() -> None:
@@ -87,8 +88,9 @@ def test_every_image_is_seen_once_an_epoch_and_each_epoch_has_its_own() -> None:
 
     network = toy_network()
     network.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
-    train(network, epoch_data, Training(epochs=2, batch_size=16, shift=0), seed=0)
-    assert (min(asked), max(asked)) == (0, 1)
+    epochs = Epochs(len(images), epoch_data)
+    train(network, epochs, Training(epochs=2, batch_size=16, shift=0), seed=0)
+    assert asked == [0, 1]
     assert [len(batch) for batch in seen] == [16, 16, 10] * 2
     for epoch in (0, 1):
         shown = (torch.cat(seen[3 * epoch : 3 * epoch + 3]) * 255).round().to(torch.uint8)
@@ -113,7 +115,7 @@ def test_an_objective_takes_the_place_of_the_cross_entropy_and_its_optimizers_st
     objective, network, images = Further(), toy_network(), draw_images(20, 1)
     before = {name: tensor.clone() for name, tensor in network.named_parameters()}
     still = replace(SHORT, weight_decay=0.0)
-    train(network, lambda _: images, still, seed=0, objective=objective)
+    train(network, Epochs.alike(*images), still, seed=0, objective=objective)
     assert float(objective.weight.detach()) == -8
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.named_parameters())
 
@@ -183,7 +185,9 @@ class Twice(CrossEntropy):
 def test_an_objective_may_compute_its_gradients_itself() -> None:
     plain = replace(SHORT, weight_decay=0.0, learning_rate=0.04, shift=0)
     network, data = toy_network(), draw_images(20, 1)
-    train(network, lambda _: data, replace(plain, learning_rate=0.02), seed=0, objective=Twice())
+    train(
+        network, Epochs.alike(*data), replace(plain, learning_rate=0.02), seed=0, objective=Twice()
+    )
     expected = trained(plain).state_dict()
     for name, tensor in network.state_dict().items():
         torch.testing.assert_close(tensor, expected[name])
@@ -215,7 +219,7 @@ class Counting:
 def test_the_watch_sees_every_epoch_and_may_end_the_training(last: int, epochs: int) -> None:
     watch, network, data = Counting(last), toy_network(), draw_images(20, 1)
     training = replace(SHORT, epochs=3)
-    done = train(network, lambda _: data, training, seed=0, along=Along(watch))
+    done = train(network, Epochs.alike(*data), training, seed=0, along=Along(watch))
     assert done == epochs
     assert watch.seen == [*range(epochs), -1]
     assert same(network, trained(training)) is (epochs == 3)
@@ -230,7 +234,7 @@ def test_modes_that_an_objective_sets_are_left_alone() -> None:
 
     modes: list[bool] = []
     data = draw_images(20, 1)
-    train(toy_network(), lambda _: data, SHORT, seed=0, objective=Frozen())
+    train(toy_network(), Epochs.alike(*data), SHORT, seed=0, objective=Frozen())
     assert modes == [True] + [False] * 7
 
 
@@ -252,5 +256,5 @@ class Begun:
 
 def test_an_objective_may_look_at_the_network_before_each_epoch() -> None:
     goal = Begun()
-    train(toy_network(), lambda _: draw_images(8, 1), SHORT, seed=0, objective=goal)
+    train(toy_network(), Epochs.alike(*draw_images(8, 1)), SHORT, seed=0, objective=goal)
     assert goal.modes == 2 * [("epoch", False), ("step", True), ("step", True)]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from backaudit.core.errors import DivergedError
 from backaudit.core.seeding import seeded
 from backaudit.nets import training_state
+from backaudit.nets.epochs import Epochs
 from backaudit.nets.schedules import Schedule
 from backaudit.nets.stages import NoStages, State
 from backaudit.nets.training import Along, CrossEntropy, train
@@ -63,14 +64,24 @@ def test_a_resumed_training_gives_the_same_network_to_the_bit(
     monkeypatch.setattr(training_state, "SHARE", 0)
     data, training = draw_images(10, 1), replace(SHORT, epochs=4, schedule=schedule)
     networks = drowsy(), drowsy(), drowsy()
-    epochs = []
+    epochs: list[int] = []
+    asked: list[int] = []
+
+    def shown(epoch: int) -> tuple[Tensor, Tensor]:
+        asked.append(epoch)
+        return data
 
     def run(network: nn.Module, stages: Memory) -> list[int]:
         watch, objective = Counting(3), Brighter()
         along = Along(watch, stages, "here")
         with seeded(1):
             done = train(
-                network, lambda _: data, training, seed=0, objective=objective, along=along
+                network,
+                Epochs(len(data[0]), shown),
+                training,
+                seed=0,
+                objective=objective,
+                along=along,
             )
         epochs.append(done)
         return watch.seen
@@ -82,6 +93,7 @@ def test_a_resumed_training_gives_the_same_network_to_the_bit(
     assert run(networks[2], stages) == whole == [0, 1, 2, 3, -1]
     assert same(networks[0], networks[2])
     assert epochs == [4, 4]
+    assert asked == [0, 1, 2, 3, 0, 1, 2, 3]
 
 
 def test_leaving_states_takes_a_small_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +132,7 @@ def test_numbers_that_are_not_finite_end_the_training_in_its_last_good_state(
     network, data = toy_network(), draw_images(20, 1)
     told = step if loss or step % 4 == 0 else step + 1
     with pytest.raises(DivergedError, match=f"infinite numbers at step {told} of 12"):
-        train(network, lambda _: data, training, seed=0, objective=Diverging(step, loss=loss))
+        train(network, Epochs.alike(*data), training, seed=0, objective=Diverging(step, loss=loss))
     expected = trained(replace(training, epochs=good)) if good else toy_network()
     assert same(network, expected)
     assert not any(module.training for module in network.modules())

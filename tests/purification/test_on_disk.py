@@ -221,6 +221,13 @@ def test_existing_files_are_replaced_when_forced(run: Run, tmp_path: Path) -> No
     made = run(force=True)
     assert made.output is not None
     assert digest(tmp_path / "repaired.pt") == made.output.sha256
+    assert made.output.replaced
+
+
+def test_nothing_was_replaced_where_nothing_lay(run: Run) -> None:
+    made = run(force=True)
+    assert made.output is not None
+    assert not made.output.replaced
 
 
 @pytest.mark.parametrize(

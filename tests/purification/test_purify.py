@@ -129,9 +129,11 @@ def test_where_a_scan_found_nothing_nothing_is_changed_unless_forced(toy_world: 
     made = run(toy_world, detected=NOTHING)
     assert (made.result, made.result.exit_code) == (Result.NOTHING_FOUND, 0)
     assert (made.tried, made.after, made.repaired) == ((), None, None)
-    assert run(toy_world, detected=NOTHING, force=True).result is Result.PURIFIED
-    assert run(toy_world, detected=NOTHING, only_if_found=False).result is Result.PURIFIED
-    assert run(toy_world, detected=SOMETHING).result is Result.PURIFIED
+    forced = run(toy_world, detected=NOTHING, force=True)
+    assert (forced.result, forced.despite_scan) == (Result.PURIFIED, True)
+    named = run(toy_world, detected=NOTHING, only_if_found=False, force=True)
+    assert (named.result, named.despite_scan) == (Result.PURIFIED, False)
+    assert not run(toy_world, detected=SOMETHING, force=True).despite_scan
 
 
 def test_a_scan_is_made_first_if_asked_for_and_nobody_made_one(toy_world: ToyWorld) -> None:

@@ -10,7 +10,12 @@ from backaudit.core.errors import DivergedError, NotApplicableError
 from backaudit.nets.stages import NoStages
 from backaudit.nets.training import Along, CrossEntropy, Training
 from backaudit.purifiers import finetuning
-from backaudit.purifiers.finetuning import FineTuning, is_recalibrated, train_on_clean, trainable
+from backaudit.purifiers.finetuning import (
+    FineTuning,
+    recalibrate_unless_worse,
+    train_on_clean,
+    trainable,
+)
 from backaudit.purifiers.interface import Parts
 from tests.conftest import ToyWorld
 from tests.toy import clean_set, toy_network
@@ -132,13 +137,13 @@ def test_recalibrated_statistics_are_kept_unless_they_cost_accuracy(
     for accuracies, kept in (((0.7, 0.6), False), ((0.7, 0.7), True)):
         coming = iter(accuracies)
         monkeypatch.setattr(finetuning, "accuracy_on", lambda *_, it=coming: next(it))
-        assert is_recalibrated(network, parts) is kept
+        assert recalibrate_unless_worse(network, parts) is kept
         assert torch.equal(statistics(network), before) is not kept
 
 
 def test_a_network_without_batch_norm_is_not_recalibrated() -> None:
     network = toy_network(norm=lambda width: nn.GroupNorm(4, width))
-    assert not is_recalibrated(network, Parts(clean_set(5), clean_set(3)))
+    assert not recalibrate_unless_worse(network, Parts(clean_set(5), clean_set(3)))
 
 
 class Blowing(CrossEntropy):

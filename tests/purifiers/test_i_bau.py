@@ -1,14 +1,16 @@
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from backaudit.core.errors import DivergedError
+from backaudit.nets.hypergradient import hypergradient
 from backaudit.nets.stages import NoStages
 from backaudit.nets.watching import accuracy_on
-from backaudit.purifiers import IBAU
+from backaudit.purifiers import IBAU, i_bau
 from backaudit.purifiers.interface import Parts
 from tests.conftest import ToyWorld
 from tests.purifiers.toys import PARTS, accuracy, repaired, success
@@ -47,6 +49,36 @@ def test_nothing_changes_if_no_round_is_within_the_bound(toy_world: ToyWorld) ->
     assert measured["validation_accuracy_after"] == measured["validation_accuracy_before"]
     before = toy_world.benign.network.state_dict()
     assert all(torch.equal(each, before[name]) for name, each in network.state_dict().items())
+
+
+def test_no_more_images_are_differentiated_at_a_time_than_fit_into_memory(
+    toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first_gradients() -> tuple[Tensor, list[Tensor]]:
+        taken: list[tuple[Tensor, list[Tensor]]] = []
+
+        def noted(*losses: Any, **how: Any) -> tuple[Tensor, list[Tensor]]:
+            taken.append(hypergradient(*losses, **how))
+            return taken[-1]
+
+        monkeypatch.setattr(i_bau, "hypergradient", noted)
+        repaired(replace(SHORT, rounds=1), network)
+        return taken[0]
+
+    def look(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if torch.is_grad_enabled():
+            seen.append(len(inputs[0]))
+
+    seen: list[int] = []
+    network = deepcopy(toy_world.backdoored.network)
+    network.register_forward_pre_hook(look)
+    whole = first_gradients()
+    assert max(seen) == 36
+    seen.clear()
+    monkeypatch.setattr(i_bau, "images_at_once", lambda *_: 7 * i_bau.TWICE)
+    parts = first_gradients()
+    assert max(seen) == 7
+    torch.testing.assert_close(parts, whole, rtol=1e-3, atol=1e-5)
 
 
 def test_weights_that_are_not_finite_end_it_at_the_last_good_state() -> None:

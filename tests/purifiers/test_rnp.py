@@ -1,8 +1,11 @@
+from copy import deepcopy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backaudit.nets.layers import batch_norms
 from backaudit.purifiers import RNP
 from backaudit.purifiers.rnp import Unlearning
 from tests.conftest import ToyWorld
@@ -41,6 +44,18 @@ def test_unlearning_ends_a_ninth_of_the_way_from_chance_to_one(toy_world: ToyWor
     assert measured["unlearning_epochs"] < 21
 
 
+def test_unlearning_goes_on_while_the_network_knows_images_by_the_statistics_of_batches(
+    toy_world: ToyWorld,
+) -> None:
+    network = deepcopy(toy_world.backdoored.network)
+    for layer in batch_norms(network).values():
+        layer.get_buffer("running_mean").add_(1000)
+    assert accuracy(network) < 0.2
+    still = RNP(unlearning_epochs=1, unlearning_rate=1e-6, recovering_epochs=1, batch_size=60)
+    _, measured = repaired(still, network)
+    assert measured["unlearned_accuracy"] > 0.9
+
+
 def test_masks_are_learned_also_if_unlearning_never_ends(toy_world: ToyWorld) -> None:
     stuck = RNP(unlearning_epochs=1, unlearning_rate=1e-6, recovering_epochs=1, batch_size=60)
     _, measured = repaired(stuck, toy_world.backdoored)
@@ -65,3 +80,9 @@ def test_gradients_that_raise_the_loss_are_clipped_after_they_are_computed(large
     for weight, gradient in zip(weights, plain, strict=True):
         assert weight.grad is not None
         assert torch.allclose(weight.grad, factor * gradient, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("setting", ["unlearning_epochs", "recovering_epochs"])
+def test_to_unlearn_or_recover_nothing_is_refused(setting: str) -> None:
+    with pytest.raises(ValueError, match=setting):
+        RNP(**{setting: 0})

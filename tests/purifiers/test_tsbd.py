@@ -1,5 +1,6 @@
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def test_an_unlearning_that_leaps_out_of_range_is_taken_as_far_as_it_went(
     toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It is asked for an accuracy that it cannot have, so that its rate grows until it diverges.
-    monkeypatch.setattr(tsbd, "_classes", lambda *_: -1)
+    monkeypatch.setattr(tsbd, "count_classes", lambda *_: -1)
     found = repaired(QUICK, toy_world.backdoored)
     assert 1 < found.measurements["unlearning"]["epochs"] < QUICK.unlearning_epochs
     assert found.success < 0.05
@@ -175,3 +176,13 @@ def test_a_weight_without_a_gradient_is_not_moved() -> None:
     objective.differentiate(network, lambda: objective.loss(network, images, labels))
     assert all(bool(weight.grad.isfinite().all()) for weight in network.parameters())  # type: ignore[union-attr]
     assert network.get_parameter("aside").tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "setting", [{"neurons": 0.0}, {"neurons": 1.5}, {"weights": 1.5}, {"unlearning_epochs": 0}]
+)
+def test_settings_that_no_network_could_be_purified_with_are_refused(
+    setting: dict[str, Any],
+) -> None:
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        TSBD(**setting)

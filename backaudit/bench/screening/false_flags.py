@@ -1,7 +1,7 @@
 """How many new clean images of benign models are flagged, against what was promised."""
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ NOTE = (
     "New clean images of models without a backdoor. expected: at a false-flag rate, what conformal "
     "prediction promises (with the interval that the number of held-out images leaves to one "
     "model); at a method's own threshold, what it flags of the held-out images. kept: results in "
-    "which chance explains as many flags (p at least 0.025, the test of `backaudit screen`)."
+    "which chance explains as many flags (p at least 0.025, the test of `backaudit screen` for "
+    "images of the calibration's mix of classes)."
 )
 
 
@@ -59,7 +60,7 @@ class FalseFlags:
             of=sum(test["images"] for test in tests),
             rate=mean_over(rates, lambda value: wilson(value, fewest)),
             expected=Mean(statistics.fmean(t["rate"] for t in tests), (low, high), len(rates)),
-            kept=sum(test["p_value"] >= UNLIKELY for test in tests),
+            kept=sum(map(_explained, tests)),
             results=len(tests),
         )
 
@@ -78,6 +79,13 @@ class FalseFlags:
             "kept": self.kept,
             "results": self.results,
         }
+
+
+def _explained(test: Mapping[str, Any]) -> bool:
+    # The images are drawn as the held-out ones were: what is promised for such is tested. In
+    # older results it is the only p-value.
+    chance: float = test.get("mix_p_value", test["p_value"])
+    return chance >= UNLIKELY
 
 
 def _rate(result: Record) -> float:

@@ -32,7 +32,8 @@ def summarise(
         plan: what was tried.
         left_out: models that the benchmark is made without.
         conditions: under which all results were made, for the record.
-        only_successful: which images the printed table counts, see ``seen``; the records hold both.
+        only_successful: which images the printed table and the ROC curves count, see ``seen``; the
+            records hold both.
     """
     methods = plan.methods
     rows = {only: attacked(results, methods, only_successful=only) for only in (False, True)}
@@ -48,5 +49,5 @@ def summarise(
         "costs": cost_records,
     }
     pictures = {f"violins-{method}": violins_picture(results, method) for method in methods}
-    pictures["roc"] = curves_picture(results, methods)
+    pictures["roc"] = curves_picture(results, methods, only_successful=only_successful)
     return Summary("screen", tuple(tables), figures, left_out, conditions, pictures)

@@ -20,9 +20,10 @@ from backaudit.core.screening import Calibration
 from backaudit.core.seeding import seeded
 from backaudit.core.suspect import Suspect, batch_size
 from backaudit.firewall.calibration import calibrate
+from backaudit.firewall.flags import FlagTest
 from backaudit.firewall.screen import ImageBatch, ImageResult, screen
 from backaudit.firewall.screener import FittedScreener
-from backaudit.firewall.summary import FlagTest, Summary
+from backaudit.firewall.summary import Summary
 from backaudit.loading.load import LoadOptions
 from backaudit.nets.guard import untouched
 from backaudit.screeners.interface import Screener

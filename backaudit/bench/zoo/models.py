@@ -15,13 +15,15 @@ from torch import Tensor, nn
 
 from backaudit.attacks import Attack, Learned, TrainingSet
 from backaudit.attacks.interface import EditsWeights, TrainsAlong
+from backaudit.attacks.surrogates import required
 from backaudit.bench.data.datasets import Dataset
 from backaudit.bench.zoo.recipe import Recipe
 from backaudit.core.seeding import seeded
 from backaudit.core.suspect import as_input
 from backaudit.core.writing import write_whole
+from backaudit.nets.epochs import Epochs
 from backaudit.nets.metrics import attack_success_rate, clean_accuracy
-from backaudit.nets.training import Epoch, train
+from backaudit.nets.training import train
 from backaudit.reports.plain import versions
 
 CPU = torch.device("cpu")
@@ -39,7 +41,8 @@ def train_model(
     Args:
         recipe: what to train.
         data: its data set.
-        surrogate: the attacker's benign network, for attacks that compute their trigger on one.
+        surrogate: the attacker's benign network, for attacks that compute their trigger on one and
+            for recipes that start from it.
         device: where to train.
 
     Returns:
@@ -49,10 +52,11 @@ def train_model(
     attack = recipe.build_attack()
     with seeded(recipe.seed):
         network = recipe.build_network(clean.num_classes).to(device)
+        if recipe.from_surrogate:
+            network.load_state_dict(required(surrogate, recipe.name).state_dict())
         if attack is None:
-            train(
-                network, lambda _: (clean.images, clean.labels), recipe.training, seed=recipe.seed
-            )
+            epochs = Epochs.alike(clean.images, clean.labels)
+            train(network, epochs, recipe.training, seed=recipe.seed)
             return network, {}
         return network, _train_backdoored(network, attack, clean, surrogate, recipe)
 
@@ -79,16 +83,15 @@ def _train_backdoored(
     return learned
 
 
-def _poisoned_epochs(attack: Attack, clean: TrainingSet, learned: Learned, seed: int) -> Epoch:
+def _poisoned_epochs(attack: Attack, clean: TrainingSet, learned: Learned, seed: int) -> Epochs:
     def poisoned(epoch: int) -> tuple[Tensor, Tensor]:
         drawn = attack.poison(clean, learned, torch.Generator().manual_seed(seed + epoch))
         return drawn.images, drawn.labels
 
     if attack.online:
-        return poisoned
+        return Epochs(len(clean), poisoned)
     # A protocol that is not online poisons the same images in every epoch.
-    once = poisoned(0)
-    return lambda _: once
+    return Epochs.alike(*poisoned(0))
 
 
 def training_set(recipe: Recipe, data: Dataset, device: torch.device = CPU) -> TrainingSet:

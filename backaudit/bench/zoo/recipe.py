@@ -23,8 +23,10 @@ class Recipe:
         options: of the architecture, such as its width.
         attack: a name in ``ATTACKS``, or None for a benign model.
         attack_settings: fields of the attack.
-        surrogate: name of the recipe whose benign network the attacker computes the trigger on;
-            None if the attack needs none.
+        surrogate: name of the recipe whose benign network the attacker has, to compute the trigger
+            on or to start from; None if there is none.
+        from_surrogate: whether the training starts from the surrogate's weights, as where a
+            backdoor is trained into a finished network, and not from fresh ones.
         train_images: training images, drawn from the data set; None for all.
         seed: of the initial weights, the order of the images and the poisoned ones.
     """
@@ -37,6 +39,7 @@ class Recipe:
     attack: str | None = None
     attack_settings: Mapping[str, Any] = field(default_factory=dict)
     surrogate: str | None = None
+    from_surrogate: bool = False
     train_images: int | None = None
     seed: int = 0
 

@@ -66,15 +66,16 @@ def check_recipes(recipes: Sequence[Recipe]) -> None:
 
 
 def _check_surrogate(recipe: Recipe, named: Mapping[str, Recipe]) -> None:
-    needed = recipe.attack is not None and ATTACKS[recipe.attack].needs_surrogate
+    attacked = recipe.attack is not None and ATTACKS[recipe.attack].needs_surrogate
     if recipe.surrogate is None:
-        if needed:
+        if attacked or recipe.from_surrogate:
+            what = f"the attack {recipe.attack}" if attacked else "from_surrogate"
             raise SettingError(
-                f"{recipe.name}: the attack {recipe.attack} needs a surrogate, the name of a "
-                "benign recipe of the same list"
+                f"{recipe.name}: {what} needs a surrogate, the name of a benign recipe of the same "
+                "list"
             )
         return
-    if not needed:
+    if not (attacked or recipe.from_surrogate):
         raise SettingError(f"{recipe.name} names a surrogate, which its attack does not use")
     if recipe.surrogate not in named:
         near = did_you_mean(recipe.surrogate, named)
@@ -84,6 +85,11 @@ def _check_surrogate(recipe: Recipe, named: Mapping[str, Recipe]) -> None:
         raise SettingError(
             f"{recipe.name}: its surrogate {surrogate.name} must be a benign model of "
             f"{recipe.dataset}"
+        )
+    alike = (surrogate.architecture, surrogate.options) == (recipe.architecture, recipe.options)
+    if recipe.from_surrogate and not alike:
+        raise SettingError(
+            f"{recipe.name}: it cannot start from {surrogate.name}, which is another network"
         )
 
 

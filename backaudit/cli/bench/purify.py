@@ -14,7 +14,7 @@ from backaudit.cli.bench.bench import Bench
 from backaudit.cli.bench.options import BenchPurifyOptions
 from backaudit.cli.exits import ExitCode
 from backaudit.cli.purify.methods import chosen_purifiers
-from backaudit.core.errors import SettingError
+from backaudit.core.settings import split_names
 from backaudit.purification.choosing import AUTO, AUTOMATIC
 from backaudit.purifiers import PURIFIERS
 
@@ -54,10 +54,9 @@ def chosen_methods(text: str | None, settings: Sequence[str]) -> tuple[Method, .
     Raises:
         SettingError: if a method or a setting is unknown, or a setting's purifier does not run.
     """
-    every = ",".join(PURIFIERS) if text is None else text
-    names = list(dict.fromkeys(name.strip() for name in every.split(",") if name.strip()))
-    if not names:
-        raise SettingError("--methods names none; leave it out for every purifier")
+    names = tuple(PURIFIERS)
+    if text is not None:
+        names = split_names(text, "--methods", "every purifier")
     needed = [name for name in names if name != AUTO]
     if AUTO in names:
         needed += [name for name in AUTOMATIC if name in PURIFIERS]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from backaudit.core.errors import SettingError
-from backaudit.core.settings import configured, did_you_mean, split_settings
+from backaudit.core.settings import configured, did_you_mean, split_names, split_settings
 from backaudit.purification.choosing import AUTO, AUTOMATIC
 from backaudit.purifiers import PURIFIERS
 from backaudit.purifiers.interface import Purifier
@@ -24,9 +24,7 @@ def chosen_purifiers(
     """
     chosen = tuple(name for name in AUTOMATIC if name in PURIFIERS)
     if method != AUTO:
-        chosen = tuple(dict.fromkeys(name.strip() for name in method.split(",") if name.strip()))
-    if not chosen:
-        raise SettingError(f"{option} names none; leave it out for auto")
+        chosen = split_names(method, option, AUTO)
     if AUTO in chosen:
         raise SettingError(f"{AUTO} chooses by itself: name it alone in {option}, or the others")
     given = split_settings(settings)

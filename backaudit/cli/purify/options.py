@@ -110,7 +110,8 @@ class PurifyOptions:
             "--max-accuracy-drop",
             min=0,
             max=100,
-            help="A result that loses more percentage points of clean accuracy is not written.",
+            help="A result that loses more percentage points of clean accuracy is not written, "
+            "except with --force.",
             metavar="POINTS",
         ),
     ] = 3.0
@@ -156,7 +157,8 @@ class PurifyOptions:
             OUTPUT,
             "--force",
             help="Overwrite existing files, write a result that lost too much accuracy, and purify "
-            "although auto finds nothing.",
+            "although auto finds nothing; the report warns of each that happened. For one alone: "
+            "another --output, --max-accuracy-drop, --method.",
         ),
     ] = False
     quiet: Quiet = False

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 
 from backaudit.cli.exits import ExitCode
-from backaudit.cli.load_options import load_options_of
+from backaudit.cli.load_options import files_read, load_options_of
 from backaudit.cli.messages import say, standard_error
 from backaudit.cli.outputs import Output, announce, check_outputs, parse_outputs, write_outputs
 from backaudit.cli.progress import progress_shown
@@ -27,7 +27,7 @@ from backaudit.purification.terms import PurifyTerms
 from backaudit.purification.triggered import read_triggered
 from backaudit.purifiers.interface import Purifier
 from backaudit.reports.purification import json, terminal
-from backaudit.reports.purification.wording import headline
+from backaudit.reports.purification.wording import forced, headline
 
 RENDERERS = {"terminal": terminal.render, "json": json.render}
 
@@ -71,7 +71,7 @@ def _check(options: PurifyOptions, outputs: Sequence[Output]) -> None:
         raise SettingError(f"--output {options.destination} has no name: name a file")
     files = [output.file for output in outputs if output.file]
     files.append(record_beside(options.destination))
-    inputs = (options.model, *([options.audit] if options.audit else []))
+    inputs = [*files_read(options), *filter(None, (options.audit, options.triggered))]
     if options.destination.resolve() == options.model.resolve():
         raise SettingError(
             f"--output {options.destination} is the model, which is never written to: name another"
@@ -111,5 +111,7 @@ def _tell(made: Purification, outputs: Sequence[Output], options: PurifyOptions)
     if options.quiet:
         return
     announce(f"{made.result.value}: {headline(made)}", made.result.exit_code, outputs)
+    for sentence in forced(made):
+        say(sentence)
     if made.output is not None and made.output.written:
         say(f"wrote {options.destination} and {record_beside(options.destination)}")

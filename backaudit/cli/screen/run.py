@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from backaudit.cli.exits import ExitCode
+from backaudit.cli.load_options import files_read
 from backaudit.cli.messages import say, standard_error
 from backaudit.cli.outputs import (
     Output,
@@ -93,7 +94,7 @@ def _check_files(options: ScreenOptions, outputs: Sequence[Output]) -> None:
     if options.export:
         renderer_for(options.export)
     files += [file for file in (options.calibrate, options.export) if file]
-    read = (options.model, options.calibration, *map(Path, options.inputs or ()))
+    read = (*files_read(options), options.calibration, *map(Path, options.inputs or ()))
     check_outputs(files, [path for path in read if path], force=options.force)
     if options.move_flagged:
         check_folder(options.move_flagged, options.inputs or [])

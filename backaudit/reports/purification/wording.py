@@ -145,13 +145,22 @@ def scanned(made: Purification) -> Iterator[str]:
             yield f"{when}: {found.verdict.value}{towards}, by {source}"
 
 
-def warnings(made: Purification) -> Iterator[str]:
-    """What makes the result or its proof weaker."""
+def forced(made: Purification) -> Iterator[str]:
+    """What would not have been done without --force, each thing by itself."""
+    if made.despite_scan:
+        yield "The scan found no evidence of a backdoor: only --force had it purified."
     if made.after is not None and made.force and not made.keeps_accuracy:
         yield (
             f"It loses {points(made.accuracy_drop)} of {_accuracy_word(made)}, more than the "
             f"{points(made.max_accuracy_drop)} that may be lost: only --force lets it through."
         )
+    if made.output is not None and made.output.replaced:
+        yield f"{printable(made.output.path, 60)} existed: --force replaced it."
+
+
+def warnings(made: Purification) -> Iterator[str]:
+    """What makes the result or its proof weaker."""
+    yield from forced(made)
     attack = made.before.attack
     if attack is not None and attack.success.interval[0] <= WORKING_TRIGGER:
         yield (
@@ -182,7 +191,8 @@ def advice(made: Purification) -> Iterator[str]:
         case Result.TOO_INACCURATE:
             yield (
                 "Give more clean images, try another method, or accept it: the same command with "
-                "--resume --force writes it without computing it again."
+                "--resume --force writes it without computing it again. To force nothing else: "
+                "--resume with a larger --max-accuracy-drop."
             )
         case Result.STILL_FOUND | Result.INCONCLUSIVE:
             yield "Try another method or more clean images (500 are better than 100)."

@@ -72,7 +72,10 @@ def _test(test: FlagTest) -> dict[str, Any]:
         "clean_rate": test.rate,
         "clean_rate_interval": test.interval,
         "p_value": test.p_value,
+        "mix_p_value": test.mix_p_value,
         "basis": test.basis,
+        "untested_images": test.untested_images,
+        "untested_flagged": test.untested_flagged,
     }
 
 

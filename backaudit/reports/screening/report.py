@@ -55,11 +55,11 @@ class FlagTest(Protocol):
 
     @property
     def expected(self) -> float:
-        """Flags expected if all were clean."""
+        """Flags expected if all were clean, by their predicted classes; without untested images."""
 
     @property
     def rate(self) -> float:
-        """Share of clean images that is flagged."""
+        """Share of clean images of the calibration's mix of classes that is flagged."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -67,11 +67,23 @@ class FlagTest(Protocol):
 
     @property
     def p_value(self) -> float:
-        """How often at least as many flags come from clean images alone."""
+        """How often at least as many flags come from clean images predicted as the same classes."""
+
+    @property
+    def mix_p_value(self) -> float:
+        """How often they come from clean images of the calibration's mix of classes."""
 
     @property
     def basis(self) -> str:
         """Where the rate comes from, as half a sentence."""
+
+    @property
+    def untested_images(self) -> int:
+        """Those predicted as a class that no held-out clean image is predicted as."""
+
+    @property
+    def untested_flagged(self) -> int:
+        """Of these."""
 
 
 class ClassFlags(Protocol):

@@ -35,22 +35,27 @@ def headline(screening: Screening) -> str:
 def expected(screening: Screening) -> str:
     """What clean images lead one to expect."""
     test = screening.test
-    return f"{_few(test.expected)} expected if all were clean (p {_probability(test.p_value)})"
+    said = f"{_few(test.expected)} expected if all were clean (p {_probability(test.p_value)})"
+    if not test.untested_images:
+        return said
+    tested, flagged = _tested(test)
+    if not tested:
+        return "0 of these images can be tested"
+    return f"{flagged:,} of the {tested:,} that can be tested, with {said}"
 
 
 def meaning(screening: Screening) -> str:
     """What the result says about the images together, and how many are not part of it."""
-    return " ".join(filter(None, (_explanation(screening), _missed(screening.counts.unreadable))))
+    said = (_explanation(screening), _untested(screening.test))
+    return " ".join(filter(None, (*said, _missed(screening.counts.unreadable))))
 
 
 def _explanation(screening: Screening) -> str:
     test = screening.test
     if not test.flagged:
         return ""
+    said = _verdict(test)
     most = max(screening.per_class, key=lambda each: each.flagged)
-    said = "Clean images could explain that many."
-    if test.p_value < EXCESS:
-        said = "Clean images of the same mix as the calibration's do not explain that many."
     if most.flagged < CONCENTRATED * test.flagged or test.flagged == 1:
         return said
     label = class_label(screening.suspect, most.label)
@@ -59,7 +64,37 @@ def _explanation(screening: Screening) -> str:
     if most.clean_images:
         rate = f"{most.clean_flagged:,} of {most.clean_images:,}"
         clean = f"; flagged of clean images predicted so: {rate}"
-    return f"{said} {most.flagged:,} of them are predicted as {label}{clean}."
+    return f"{said} {most.flagged:,} flagged images are predicted as {label}{clean}.".lstrip()
+
+
+def _verdict(test: FlagTest) -> str:
+    _, flagged = _tested(test)
+    same = "Clean images predicted as the same classes"
+    if test.p_value < EXCESS:
+        return f"{same} do not explain that many."
+    could = f"{same} could explain that many. " if flagged else ""
+    # Either the mix of classes is another, or triggered images have made it so.
+    mixed = ""
+    if test.mix_p_value < EXCESS:
+        share = f"{_few(test.images * test.rate)} expected (p {_probability(test.mix_p_value)})"
+        mixed = f"Clean images of the calibration's mix of classes do not explain them: {share}."
+    return f"{could}{mixed}".strip()
+
+
+def _tested(test: FlagTest) -> tuple[int, int]:
+    """Images of classes that held-out ones are predicted as, and how many of them are flagged."""
+    return test.images - test.untested_images, test.flagged - test.untested_flagged
+
+
+def _untested(test: FlagTest) -> str:
+    if not (test.flagged and test.untested_images):
+        return ""
+    images = counted(test.untested_images, "image")
+    verb = "is" if test.untested_images == 1 else "are"
+    return (
+        f"Not tested: {images} ({test.untested_flagged:,} flagged) that {verb} predicted as a "
+        "class that no held-out clean image is predicted as."
+    )
 
 
 def _missed(unreadable: int) -> str:
@@ -81,7 +116,7 @@ def threshold(calibration: Calibration, test: FlagTest) -> str:
     source = "the method's own"
     if calibration.threshold_source != "method":
         rate = percent(calibration.false_flag_rate or 0)
-        source = f"set for at most {rate} of clean images"
+        source = f"set for at most {rate} of clean images of the calibration's mix of classes"
     return (
         f"threshold {number(calibration.threshold)}, {source}; flags {percent(test.rate)} of clean "
         f"images ({between(*test.interval)}; {test.basis})"

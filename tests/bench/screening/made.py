@@ -35,9 +35,12 @@ def screened(
     network: str = "resnet20",
     clean_hits: Sequence[bool] | None = None,
     hits: Sequence[bool] | None = None,
-    p_value: float = 0.5,
+    **chances: float,
 ) -> Record:
-    """A trial on a model; without triggered images it is benign."""
+    """A trial on a model; without triggered images it is benign.
+
+    ``chances`` are the p-values of its false flags.
+    """
     flagged = sum(score > THRESHOLD for score in clean)
     outcome: dict[str, Any] = {
         "kind": "screened",
@@ -50,7 +53,8 @@ def screened(
             "flagged": flagged,
             "rate": 0.05,
             "interval": [0.01, 0.11],
-            "p_value": p_value,
+            "p_value": 0.5,
+            **chances,
         },
         "costs": [
             {"batch": 1, "plain": 0.01, "screened": 0.04, "passes": 4.0, "rounds": 7},

@@ -80,6 +80,18 @@ def test_false_flags_of_benign_models_by_hand() -> None:
     assert (found.kept, found.results) == (2, 3)
 
 
+def test_flags_are_kept_to_a_rate_by_the_test_for_the_mix_it_was_promised_for() -> None:
+    found = FalseFlags.of_results(
+        [
+            screened("b1", [0.1], p_value=0.001, mix_p_value=0.5),
+            screened("b2", [0.1], p_value=0.5, mix_p_value=0.001),
+            screened("b3", [0.1], p_value=0.5),
+        ]
+    )
+    assert found is not None
+    assert (found.kept, found.results) == (2, 3)
+
+
 def test_the_flags_of_benign_models_alone_are_in_their_table(summary: Summary) -> None:
     lines = summary.tables[1].markdown().splitlines()
     assert "1/4" in lines[4]

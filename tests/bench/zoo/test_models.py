@@ -1,6 +1,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from backaudit.bench.zoo.models import (
     write_model,
 )
 from backaudit.bench.zoo.recipe import Recipe
+from backaudit.core.errors import SettingError
 from backaudit.loading.weights.checkpoint import read_checkpoint
+from backaudit.nets.epochs import Epochs
 from backaudit.nets.training import CrossEntropy, Training
 from tests.bench.zoos import toy_data
 from tests.toy import CLASSES, draw_images, toy_network
@@ -46,13 +49,9 @@ def epochs(monkeypatch: pytest.MonkeyPatch) -> Callable[[Recipe, Dataset], list[
     def shown(recipe: Recipe, data: Dataset) -> list[list[Tensor]]:
         taken: list[list[Tensor]] = []
 
-        def train(
-            _network: object,
-            epoch_data: Callable[[int], tuple[Tensor, Tensor]],
-            *_: object,
-            **__: object,
-        ) -> None:
-            taken.extend(list(epoch_data(epoch)) for epoch in range(3))
+        def train(_network: object, epochs: Epochs, *_: object, **__: object) -> None:
+            taken.extend(list(epochs.shown(epoch)) for epoch in range(3))
+            assert all(len(images) == epochs.images for images, _ in taken)
 
         monkeypatch.setattr(zoo, "train", train)
         train_model(recipe, data)
@@ -81,6 +80,22 @@ def test_what_is_written_is_what_was_trained(data: Dataset, tmp_path: Path, suff
     read = read_checkpoint(tmp_path / f"benign{suffix}").state
     assert read.keys() == trained.keys()
     assert all(torch.equal(read[name], tensor) for name, tensor in trained.items())
+
+
+def test_a_recipe_may_start_from_its_surrogate(data: Dataset) -> None:
+    resting = replace(BENIGN, training=replace(BENIGN.training, learning_rate=0.0))
+    surrogate = train_model(BENIGN, data)[0]
+    before = deepcopy(surrogate.state_dict())
+    started = replace(resting, seed=5, surrogate="benign", from_surrogate=True)
+    tuned, fresh = (train_model(each, data, surrogate)[0] for each in (started, resting))
+    assert torch.equal(tuned.get_parameter("conv1.weight"), before["conv1.weight"])
+    assert not torch.equal(fresh.get_parameter("conv1.weight"), before["conv1.weight"])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in surrogate.state_dict().items())
+
+
+def test_a_recipe_that_starts_from_a_surrogate_needs_one(data: Dataset) -> None:
+    with pytest.raises(SettingError, match="badnets needs a benign network"):
+        train_model(replace(BADNETS, from_surrogate=True), data)
 
 
 def test_a_benign_card_names_no_target(data: Dataset, tmp_path: Path) -> None:

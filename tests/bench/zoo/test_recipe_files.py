@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,20 @@ def test_a_surrogate_is_a_benign_model_of_the_list(surrogate: str | None, messag
     check_recipes(others)
     with pytest.raises(SettingError, match=message):
         check_recipes([*others, badnets("b", surrogate=surrogate)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"surrogate": None}, "from_surrogate needs a surrogate"),
+        ({"options": {"width": 8}}, "cannot start from benign, which is another network"),
+    ],
+)
+def test_a_training_starts_from_a_network_of_its_own_kind(change: Change, message: str) -> None:
+    tuned = badnets("tuned", surrogate="benign", from_surrogate=True)
+    check_recipes([recipe("benign"), tuned])
+    with pytest.raises(SettingError, match=message):
+        check_recipes([recipe("benign"), replace(tuned, **change)])
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -63,6 +63,15 @@ def test_what_is_not_written_is_said_even_when_quiet(call: Call, calls: Calls) -
     assert "wrote new.pt" not in call().stderr
 
 
+def test_what_was_forced_is_said_wherever_the_report_goes(call: Call, calls: Calls) -> None:
+    calls.answer = purification(after=measured(range(9)), force=True)
+    forced = (
+        "loses 40.0 points of accuracy, more than the 3.0 points that may be lost: only --force"
+    )
+    assert forced in call("--force", "--report", "json").stderr
+    assert forced not in call("--force", "--quiet", "--report", "json").stderr
+
+
 def test_reports_go_to_files_and_the_result_is_told(call: Call, tmp_path: Path) -> None:
     result = call("-r", "json=p.json", "-r", "terminal=p.txt")
     assert result.stdout == ""
@@ -185,17 +194,21 @@ def test_a_wrong_command_line_is_said_before_anything_is_loaded(
     assert (tmp_path / "model.pt").read_text() == "weights"
 
 
-def test_the_output_is_neither_the_model_nor_the_audit(
-    call: Call, calls: Calls, tmp_path: Path
-) -> None:
-    (tmp_path / "audit.json").write_text("{}")
+def test_the_output_is_nothing_that_is_read(call: Call, calls: Calls, tmp_path: Path) -> None:
+    for name in ("audit.json", "evil.npz", "names.txt", "net.py"):
+        (tmp_path / name).write_text("{}")
     assert call(output=".").exit_code == 2
     for output, said in (
         ("model.pt", "is the model, which is never written to"),
         ("./model.pt", "is the model, which is never written to"),
         ("audit.json", "another file of this command"),
+        ("clean", "another file of this command"),
+        ("evil.npz", "another file of this command"),
+        ("names.txt", "another file of this command"),
+        ("net.py", "another file of this command"),
     ):
-        result = call("--audit", "audit.json", "--force", output=output)
+        read = ("--classes", "names.txt", "--model-def", "net.py:make", "--triggered", "evil.npz")
+        result = call("--audit", "audit.json", *read, "--target", "1", "--force", output=output)
         assert result.exit_code == 2
         assert said in result.stderr
     assert calls.loads == []

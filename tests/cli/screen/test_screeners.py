@@ -1,7 +1,9 @@
 import pytest
 
-from backaudit.cli.screeners import chosen_screeners
+from backaudit.cli.screeners import chosen_calibrations, chosen_screeners
+from backaudit.core.errors import SettingError
 from backaudit.screeners import IBDPSC, STRIP
+from tests.screenings import CALIBRATION
 
 
 def test_the_published_settings_are_the_default() -> None:
@@ -25,3 +27,11 @@ def test_a_score_or_threshold_of_the_users_own_stays(setting: str) -> None:
 
 def test_other_screeners_stay_as_published_at_a_false_flag_rate() -> None:
     assert chosen_screeners("strip", (), 0.05) == (STRIP(),)
+
+
+def test_no_name_is_refused_with_what_leaving_the_option_out_does() -> None:
+    with pytest.raises(SettingError, match="leave it out for ibd-psc"):
+        chosen_screeners(" , ", ())
+    with pytest.raises(SettingError, match="leave it out for all of the calibration's"):
+        chosen_calibrations(" , ", (CALIBRATION,))
+    assert chosen_calibrations(None, (CALIBRATION,)) == (CALIBRATION,)

@@ -128,6 +128,7 @@ def test_it_tells_accuracy_and_runs_before_and_after_and_the_digest_of_the_outpu
         "sha256": "ab" * 32,
         "written": True,
         "notes": [],
+        "replaced": False,
     }
     drop = found["accuracy_drop"]
     assert drop["points"] == pytest.approx(5.0)

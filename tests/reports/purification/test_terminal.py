@@ -7,6 +7,7 @@ from backaudit.core.evidence import Failed, NotApplicable
 from backaudit.core.purification import Detected, Output, Purification
 from backaudit.core.verdict import Verdict
 from backaudit.reports.purification.terminal import render
+from backaudit.reports.purification.wording import forced
 from tests.audits import clean_set, suspect
 from tests.purifications import FOUND, attack, candidate, measured, purification, tried
 
@@ -72,6 +73,17 @@ def test_a_result_that_lost_too_much_says_what_and_how_to_have_it_all_the_same()
     assert "repaired.pt was not written" in said
     assert "--resume --force" in said
     assert "SHA-256 abab" not in said
+
+
+def test_each_thing_that_was_forced_is_named_and_no_other() -> None:
+    replaced = Output(Path("repaired.pt"), "ab" * 32, True, replaced=True)
+    (worse,) = forced(purification(force=True, after=measured(range(5))))
+    assert "loses 20.0 points" in worse
+    (despite,) = forced(purification(force=True, despite_scan=True))
+    assert despite == "The scan found no evidence of a backdoor: only --force had it purified."
+    (over,) = forced(purification(force=True, output=replaced))
+    assert over == "repaired.pt existed: --force replaced it."
+    assert list(forced(purification(force=True))) == []
 
 
 def test_a_worse_result_that_was_forced_is_warned_of() -> None:

@@ -14,7 +14,7 @@ from tests.audits import suspect
 from tests.screenings import CALIBRATION, FLAGGED, OTHER, PLAIN, Flags, Image, Test, screening
 
 NASTY = "</td><script>alert(1)</script>\"' onerror=x [red]\x1b[31m\u202e\udcff"
-STACKED = "Z" + "\u0301" * 20
+STACKED = "Z" + "\u0301" * 3
 
 
 class Page(HTMLParser):
@@ -66,7 +66,7 @@ def test_the_verdict_comes_first_then_classes_then_pictures() -> None:
     order = (
         "<h1>12 of 300 flagged</h1>",
         "<strong>3.0 expected if all were clean (p &lt; 0.0001).</strong>",
-        "10 of them are predicted as &#x27;dog&#x27; (class 5)",
+        "10 flagged images are predicted as &#x27;dog&#x27; (class 5)",
         "threshold 0.90",
         "Flagged by predicted class",
         "Flagged pictures",
@@ -84,6 +84,7 @@ def test_the_verdict_comes_first_then_classes_then_pictures() -> None:
     [
         (Test(), "alarm"),
         (Test(p_value=0.4), "doubt"),
+        (Test(p_value=0.4, mix_p_value=0.4), "doubt"),
         (Test(flagged=0, p_value=1.0), "calm"),
     ],
 )

@@ -20,8 +20,8 @@ def test_the_page_says_the_result_first() -> None:
     assert "12 OF 300 FLAGGED" in text.splitlines()[0]
     flat = re.sub(r"[\s│]+", " ", text)
     assert "12 of 300 images flagged; 3.0 expected if all were clean (p < 0.0001)." in flat
-    assert "Clean images of the same mix as the calibration's do not explain that many." in flat
-    assert "10 of them are predicted as 'dog' (class 5); flagged of clean images" in flat
+    assert "Clean images predicted as the same classes do not explain that many." in flat
+    assert "10 flagged images are predicted as 'dog' (class 5); flagged of clean images" in flat
     assert "clean images predicted so: 1 of 1." in flat
 
 
@@ -48,15 +48,51 @@ def test_no_flag_is_no_proof() -> None:
 
 
 def test_few_flags_are_explained_by_clean_images() -> None:
-    few = screening(test=Test(flagged=2, p_value=0.8), per_class=(Flags(3, 9, 1), Flags(4, 9, 1)))
+    test = Test(flagged=2, p_value=0.8, mix_p_value=0.7)
+    few = screening(test=test, per_class=(Flags(3, 9, 1), Flags(4, 9, 1)))
     text = re.sub(r"[\s│]+", " ", terminal.render(few))
-    assert "(p = 0.8). Clean images could explain that many. " in text
+    assert "mix of classes" not in text
+    assert "(p = 0.8). Clean images predicted as the same classes could explain that many. " in text
+
+
+def test_what_another_mix_of_classes_explains_is_told_apart() -> None:
+    text = re.sub(r"[\s│]+", " ", terminal.render(screening(test=Test(p_value=0.4, expected=11))))
+    assert (
+        "12 of 300 images flagged; 11 expected if all were clean (p = 0.4). Clean images predicted "
+        "as the same classes could explain that many. Clean images of the calibration's mix of "
+        "classes do not explain them: 3.0 expected (p < 0.0001)."
+    ) in text
+
+
+@pytest.mark.parametrize("render", [terminal.render, html.render])
+def test_images_of_classes_that_clean_ones_do_not_show_are_named_and_not_tested(
+    render: "object",
+) -> None:
+    page = render(screening(test=Test(untested_images=20, untested_flagged=4)))  # type: ignore[operator]
+    text = re.sub(r"(\s|│)+", " ", page)
+    assert "8 of the 280 that can be tested, with 3.0 expected if all were clean (p " in text
+    assert (
+        "Not tested: 20 images (4 flagged) that are predicted as a class that no held-out clean "
+        "image is predicted as."
+    ) in text
+
+
+def test_where_no_image_can_be_tested_clean_ones_explain_nothing() -> None:
+    none = Test(9, 3, 0.0, p_value=1.0, untested_images=9, untested_flagged=3)
+    text = re.sub(r"[\s│]+", " ", terminal.render(screening(test=none)))
+    assert "3 of 9 images flagged; 0 of these images can be tested. Clean images of the cal" in text
+    assert "could explain that many" not in text
+
+
+def test_without_a_flag_nothing_is_left_out_of_a_test() -> None:
+    none = screening(test=Test(flagged=0, p_value=1.0, untested_images=5), pictures=())
+    assert "Not tested" not in terminal.render(none)
 
 
 def test_a_threshold_for_a_rate_says_which() -> None:
     rated = replace(CALIBRATION, threshold_source="false-flag-rate", false_flag_rate=0.01)
     text = re.sub(r"\s+", " ", terminal.render(screening(calibrations=(rated,))))
-    assert "set for at most 1.0% of clean images" in text
+    assert "set for at most 1.0% of clean images of the calibration's mix of classes" in text
 
 
 @pytest.mark.parametrize("render", [terminal.render, html.render])
