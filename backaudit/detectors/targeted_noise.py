@@ -86,6 +86,8 @@ class TargetedNoise:
                     str(b): row.tolist() for b, row in zip(self.budgets, shares, strict=True)
                 },
                 "noise_on": noisy.kind,
+                "searched_on": len(race.images),
+                "measured_on": len(race.shown),
             },
         )
 

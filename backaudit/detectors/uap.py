@@ -103,6 +103,8 @@ class UAP:
                 "per_class": (needed.min() / needed).tolist(),
                 "size_needed": needed.tolist(),
                 "shares": [each.tolist() for each in courses],
+                "searched_on": len(race.images),
+                "measured_on": len(race.shown),
             },
         )
 

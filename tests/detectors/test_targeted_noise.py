@@ -76,6 +76,14 @@ def test_classes_in_one_batch_are_classes_one_by_one(
     )
 
 
+def test_it_is_told_how_many_images_there_was_room_for(
+    toy_world: ToyWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(race, "images_at_once", lambda *_: 5)
+    told = evidence(QUICK, toy_world.backdoored, toy_world.clean).measurements
+    assert (told["searched_on"], told["measured_on"]) == (5, 5 * race.FORWARD_ONLY)
+
+
 def test_a_class_without_clean_images_can_still_be_the_target(toy_world: ToyWorld) -> None:
     others = (toy_world.clean.labels != TARGET).nonzero().flatten()
     reading = evidence(QUICK, toy_world.backdoored, toy_world.clean.take(others))
