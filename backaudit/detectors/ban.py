@@ -50,7 +50,8 @@ class BAN:
         other classes to one class by itself.
     Blind to: all-to-all backdoors and backdoors that need a specific source class, of which the
         per-source-class shares only give a hint; triggers that leave hardly a trace in the
-        normalisation layers, such as some warps in narrow networks.
+        normalisation layers, such as some warps in narrow networks; SIG and NARCISSUS, which keep
+        the labels of what they poison, in every test network.
     Differs from the official code: it prints accuracies and has no decision rule, so this one is
         ours; several restarts in place of one; one walk through growing noise budgets in place of a
         fixed one; noise clipped to its budget; batch statistics of clean images, the stored ones

@@ -35,7 +35,8 @@ class MMBD:
     Needs: gradients with respect to the image; 4 to 100 classes; logits, or probabilities that are
         not rounded to zero.
     Blind to: all-to-all backdoors (no class stands out); networks whose classes differ widely
-        anyway; several targets at once.
+        anyway; several targets at once; SIG and NARCISSUS, which keep the labels of what they
+        poison, in every test network.
     Differs from the official code: Adam with a cosine schedule in place of 300 plain gradient
         steps; all classes and starts in one batch; the ratio of the two largest margins decides,
         not the p-value of a Gamma distribution fitted to the other K - 1 margins, which is fragile

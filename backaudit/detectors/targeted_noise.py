@@ -34,7 +34,8 @@ class TargetedNoise:
         3 classes, and one where the network gives more than a quarter of the images of other
         classes to one class by itself.
     Blind to: all-to-all backdoors, and several backdoors of different targets (no class leads);
-        backdoors that need a specific source class.
+        backdoors that need a specific source class; SIG and NARCISSUS, which keep the labels of
+        what they poison, in every test network.
     Paper: none; the noise is that of BAN (Xu et al., NeurIPS 2024, https://arxiv.org/abs/2405.19928,
         Eq. 3), minimising the cross-entropy to a target class in place of Eq. 4.
 

@@ -38,7 +38,8 @@ class UAP:
     Blind to: all-to-all backdoors, and several backdoors of different targets (no class leads);
         backdoors that need a specific source class; triggers that differ from image to image or are
         no addition, such as warps, rotations and fewer colours; networks so easily fooled that the
-        trigger is a larger change than any class needs.
+        trigger is a larger change than any class needs; SIG and NARCISSUS, which keep the labels of
+        what they poison, in every test network.
     Paper: none decides so. Universal perturbations are those of Moosavi-Dezfooli et al., CVPR 2017,
         https://arxiv.org/abs/1610.08401; that they come upon backdoors was shown by Xu et al.,
         Universal Soldier, 2023, https://arxiv.org/abs/2302.00747, who refine them into triggers and
