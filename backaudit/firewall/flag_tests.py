@@ -95,7 +95,7 @@ def _told(
 
 def _mixed(calibration: Calibration, classes: Sequence[ClassFlags]) -> float:
     """All classes taken as one: exact if the images were drawn as the held-out ones were."""
-    images, flagged = (sum(getattr(each, of) for each in classes) for of in ("images", "flagged"))
+    images, flagged = sum(each.images for each in classes), sum(each.flagged for each in classes)
     clean = sum(_clean_flags([calibration])) + _tied(calibration)
     return excess_chance([ClassFlags(0, images, flagged, len(calibration.clean_scores), clean)])
 
