@@ -27,6 +27,7 @@ class Preset(StrEnum):
 
     SMOKE = "smoke"
     CPU = "cpu"
+    BARE = "bare"
     WIDE = "wide"
     PAPER = "paper"
     CALIBRATION = "calibration"
@@ -38,8 +39,9 @@ OfPreset = Annotated[
         MODELS,
         "--preset",
         help="A known list: smoke (a minute on two cores, nothing to download), cpu (narrow "
-        "networks, hours on two cores), wide (a few of full width, an hour on two cores), paper "
-        "(full width, for one modern GPU), calibration (what thresholds are chosen on).",
+        "networks, hours on two cores), bare (networks without batch norm, an hour on two cores), "
+        "wide (a few of full width, an hour on two cores), paper (full width, for one modern GPU), "
+        "calibration (what thresholds are chosen on).",
     ),
 ]
 

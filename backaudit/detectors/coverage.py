@@ -4,13 +4,24 @@ import torch
 from torch import Tensor
 
 from backaudit.core.clean_set import CleanSet
+from backaudit.nets.noise import BATCH_NORM, RENORMALISED
 
-NO_BATCH_NORM = "no benign model without batch norm was measured"
+OTHER_LAYERS = "the noise is on other layers than in the benign models that were measured"
 FEW_CLASSES = "no benign model of so few classes was measured"
 # With fewer, one class draws most mistakes of a benign network too.
 FEWEST_CLASSES = 4
 # No class can draw so many as long as three quarters of the images are classified as labelled.
 MOST_DRAWN = 0.25
+
+
+def noise_variant(kind: str) -> str:
+    """Which calibration a reading under noise of a kind is held against: see ``calibrated``."""
+    return RENORMALISED if kind == RENORMALISED else ""
+
+
+def unlike_noise(kind: str) -> str:
+    """A clause that says where the noise of a kind was never measured; empty where it was."""
+    return "" if kind in (BATCH_NORM, RENORMALISED) else OTHER_LAYERS
 
 
 def unlike_answers(predictions: Tensor, shown: CleanSet, num_classes: int) -> str:

@@ -11,9 +11,9 @@ from backaudit.core.errors import NotApplicableError
 from backaudit.core.evidence import Evidence, Rule
 from backaudit.core.suspect import Suspect
 from backaudit.detectors.calibration import calibrated
-from backaudit.detectors.coverage import NO_BATCH_NORM
+from backaudit.detectors.coverage import noise_variant, unlike_noise
 from backaudit.detectors.race import Race, line_up
-from backaudit.nets.noise import Climb, Noise, NoisyNetwork, draw_noise, noisy_network, walk
+from backaudit.nets.noise import Climb, Noise, NoisyNetwork, draw_noise, renormalised_noise, walk
 from backaudit.nets.precision import fast_autocast
 
 
@@ -28,11 +28,11 @@ class TargetedNoise:
 
     Score: odds with which a clean image of another class reaches the class reached most easily,
         divided by those of the runner-up, pooled over noise budgets (Mantel-Haenszel), 1 upwards.
-    Needs: batch-norm layers; 50 clean images or more, at least 20; 3 to 100 classes. Without batch
-        norm the noise goes on other normalisation layers, else on convolutions and linear layers,
-        which is experimental: it is reported, and held against no threshold. So is a reading of
-        3 classes, and one where the network gives more than a quarter of the images of other
-        classes to one class by itself.
+    Needs: 50 clean images or more, at least 20; 3 to 100 classes. A network without normalisation
+        layers is given batch norm that changes nothing at rest, and has thresholds of its own.
+        Noise on other normalisation layers is experimental: it is reported, and held against no
+        threshold. So is a reading of 3 classes, and one where the network gives more than a quarter
+        of the images of other classes to one class by itself.
     Blind to: all-to-all backdoors, and several backdoors of different targets (no class leads);
         backdoors that need a specific source class; SIG and NARCISSUS, which keep the labels of
         what they poison, in every test network.
@@ -67,10 +67,13 @@ class TargetedNoise:
                 neuron to put noise on, or no image reaches another class: where answers do not
                 depend on the noise, or hide their gradients, there is nothing to compare.
         """
+        with renormalised_noise(suspect.network, clean) as noisy:
+            return self._detect(suspect, clean, noisy)
+
+    def _detect(self, suspect: Suspect, clean: CleanSet, noisy: NoisyNetwork) -> Evidence:
         race = line_up(
             suspect, clean, batch_size=self.batch_size, evaluation_images=self.evaluation_images
         )
-        noisy = noisy_network(suspect.network)
         shares = torch.cat([self._reach(noisy, race, heat) for heat in race.heats], dim=1)
         if not shares.any():
             raise NotApplicableError("no class can be reached; there are no shares to compare.")
@@ -80,7 +83,8 @@ class TargetedNoise:
             self.rule,
             float(leads[leader]),
             target_classes=(leader,),
-            unlike=race.unlike or ("" if noisy.kind == "batch-norm" else NO_BATCH_NORM),
+            variant=noise_variant(noisy.kind),
+            unlike=race.unlike or unlike_noise(noisy.kind),
             measurements={
                 "per_class": shares.mean(0).tolist(),
                 "shares": {

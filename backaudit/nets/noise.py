@@ -1,6 +1,7 @@
 """Relative noise on a network's neurons, and the search for the noise that hurts most."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -8,13 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import NotApplicableError
 from backaudit.core.progress import track
 from backaudit.nets.grouped import grouped_call
 from backaudit.nets.layers import batch_norms, hooked, linear_maps, norm_layers
 from backaudit.nets.precision import fast_autocast
+from backaudit.nets.renormalising import ADDED, renormalised
 
 Noise = dict[str, Tensor]
+
+BATCH_NORM, RENORMALISED, OTHER_NORM, NEURON = "batch-norm", "renormalised", "other-norm", "neuron"
+"""Where noise may be: on the network's own batch norm, on batch norm that was added to it, on other
+normalisation layers, on the weights of each neuron."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class NoisyNetwork(Protocol):
 
     @property
     def kind(self) -> str:
-        """Where the noise is: ``batch-norm``, ``other-norm`` or ``neuron``."""
+        """Where the noise is: ``BATCH_NORM``, ``RENORMALISED``, ``OTHER_NORM`` or ``NEURON``."""
         ...
 
     @property
@@ -86,7 +93,7 @@ class NeuronNoise:
 
     network: nn.Module
     layers: Mapping[str, nn.Module]
-    kind: str = "neuron"
+    kind: str = NEURON
 
     @property
     def shapes(self) -> Mapping[str, torch.Size]:
@@ -140,12 +147,35 @@ def noisy_network(network: nn.Module, *, batch_statistics: bool = True) -> Noisy
         for kind, parameter in module.named_parameters(recurse=False)
     }
     if parameters:
-        kind = "batch-norm" if norms.keys() & batch_norms(network).keys() else "other-norm"
-        return NormNoise(network, parameters, kind, batch_statistics)
+        return NormNoise(network, parameters, _kind(network, norms), batch_statistics)
     maps = linear_maps(network)
     if len(maps) < 2:
         raise NotApplicableError("the network has no layer whose neurons noise could be put on.")
     return NeuronNoise(network, dict(list(maps.items())[:-1]))
+
+
+def _kind(network: nn.Module, norms: Mapping[str, nn.Module]) -> str:
+    if any(name.rpartition(".")[2] == ADDED for name in norms):
+        return RENORMALISED
+    return BATCH_NORM if norms.keys() & batch_norms(network).keys() else OTHER_NORM
+
+
+@contextmanager
+def renormalised_noise(
+    network: nn.Module, clean: CleanSet, *, batch_statistics: bool = True
+) -> Iterator[NoisyNetwork]:
+    """Inside the block, the network under noise, on batch norm of its own or added to it.
+
+    Args:
+        network: images -> logits, in eval mode; as it was after the block.
+        clean: what added batch norm takes its statistics from.
+        batch_statistics: whether batch-norm layers use statistics of the batch, or the stored ones.
+
+    Raises:
+        NotApplicableError: if the network has no layer that noise could be put on.
+    """
+    with renormalised(network, clean):
+        yield noisy_network(network, batch_statistics=batch_statistics)
 
 
 def draw_noise(

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from backaudit.core.evidence import Rule
-from backaudit.nets.noise import NoisyNetwork, NormNoise, draw_noise, noisy_network
+from backaudit.nets.noise import (
+    BATCH_NORM,
+    NoisyNetwork,
+    NormNoise,
+    draw_noise,
+    noisy_network,
+)
 from backaudit.nets.recalibration import statistics_kept
 from backaudit.nets.schedules import Schedule
 from backaudit.nets.stages import Stages
@@ -136,7 +142,7 @@ class NoiseLoss:
     def _worst(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Noise, name -> (1, *shape), after its steps up the loss."""
         settings = self.settings
-        budget = settings.budget if self.noisy.kind == "batch-norm" else settings.other_budget
+        budget = settings.budget if self.noisy.kind == BATCH_NORM else settings.other_budget
         noise = draw_noise(self.noisy.shapes, budget, [torch.default_generator], images.device)
         for _ in range(settings.steps):
             leaves = {name: delta.requires_grad_() for name, delta in noise.items()}

@@ -5,6 +5,7 @@ import pytest
 from backaudit.core.evidence import Evidence
 from backaudit.core.verdict import MODEL_LEVEL
 from backaudit.detectors import DETECTORS, calibration
+from backaudit.nets.noise import RENORMALISED
 from tests.audits import BAN
 
 MODEL_DETECTORS = [name for name, d in DETECTORS.items() if d.rule.id.startswith(MODEL_LEVEL)]
@@ -55,8 +56,21 @@ def test_an_experimental_reading_is_held_against_nothing() -> None:
     assert reading.provenance == "none, no benign model has wings."
 
 
-@pytest.mark.parametrize("name", MODEL_DETECTORS)
-def test_every_model_level_detector_has_a_calibration(name: str) -> None:
+def test_a_rule_may_have_several_calibrations(
+    shipped: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = {"ban": shipped, "ban:folded": shipped | {"threshold": 0.2}}
+    monkeypatch.setattr(calibration, "load_calibration", lambda: both | {"bandage": {}})
+    readings = [
+        calibration.calibrated(BAN, 0.3, target_classes=(), variant=variant, measurements={})
+        for variant in ("", "folded")
+    ]
+    assert [reading.fires for reading in readings] == [False, True]
+    assert calibration.calibrations_of("ban") == both
+
+
+@pytest.mark.parametrize("name", calibration.load_calibration())
+def test_limits_rise_and_lie_above_those_of_benign_models(name: str) -> None:
     shipped = calibration.load_calibration()[name]
     assert shipped["lean"] <= shipped["threshold"] <= shipped["strong"]
     assert max(shipped["benign_scores"]) < shipped["threshold"]
@@ -64,5 +78,6 @@ def test_every_model_level_detector_has_a_calibration(name: str) -> None:
     assert all(isinstance(score, float) for score in shipped["benign_scores"])
 
 
-def test_no_calibration_is_left_without_its_detector() -> None:
-    assert set(calibration.load_calibration()) == set(MODEL_DETECTORS)
+def test_every_detector_has_its_calibrations_and_each_of_them_a_detector() -> None:
+    noisy = {calibration.calibration_name(name, RENORMALISED) for name in ("ban", "targeted-noise")}
+    assert set(calibration.load_calibration()) == set(MODEL_DETECTORS) | noisy

@@ -1,8 +1,10 @@
 """Thresholds from benign models: ``python -m backaudit.bench.detection.calibration``.
 
 Its arguments are ``ZOO OUT NAME=DATA.npz ...``. Every benign model of the folder ZOO is scanned as
-a user would scan it, by every detector that judges models. The threshold of a detector is far
-enough above all their scores that another benign model should stay below it. OUT receives
+a user would scan it, by every detector that judges models, and once more with its batch norm folded
+into the convolutions, if that leaves none: noise needs a calibration of its own there. The
+threshold of a detector is far enough above all their scores that another benign model should stay
+below it. OUT receives
 ``calibration.json``, which ships inside the package, and ``benign-models.json``, what it rests on.
 """
 
@@ -11,6 +13,7 @@ import logging
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +21,27 @@ from backaudit.audit import scan
 from backaudit.bench.data.datasets import Dataset, from_npz, generated_signs
 from backaudit.bench.trials.auditor import CleanSample, hand_over
 from backaudit.bench.zoo.manifest import read_cards
+from backaudit.core.clean_set import CleanSet
 from backaudit.core.errors import SettingError
 from backaudit.core.evidence import Evidence
 from backaudit.core.rates import wilson
+from backaudit.core.suspect import Suspect
 from backaudit.core.verdict import MODEL_LEVEL
 from backaudit.detectors import DETECTORS
+from backaudit.detectors.ban import BAN
+from backaudit.detectors.calibration import calibration_name
+from backaudit.detectors.coverage import noise_variant
 from backaudit.detectors.interface import Detector
+from backaudit.detectors.targeted_noise import TargetedNoise
+from backaudit.nets.folding import folded
+from backaudit.nets.layers import batch_norms
+from backaudit.nets.noise import BATCH_NORM
 
 log = logging.getLogger(__name__)
 
 CLEAN_IMAGES = 200
+NOISY = (BAN.rule.name, TargetedNoise.rule.name)
+"""Detectors to which it matters where a network has batch norm."""
 FEWEST = 3
 """Benign models: leaving one out, the others must still have a standard deviation."""
 
@@ -108,11 +122,24 @@ def limits(scores: Sequence[float]) -> dict[str, float]:
 
 def _scores(checkpoint: Path, data: Dataset, detectors: Sequence[Detector]) -> dict[str, float]:
     """Scores of the detectors that could read the model, with 200 of its test images."""
-    clean = CleanSample(CLEAN_IMAGES).draw(data, seed=0)
-    audit = scan(*hand_over(checkpoint, clean), detectors)
-    return {
-        run.rule.name: run.outcome.score for run in audit.runs if isinstance(run.outcome, Evidence)
-    }
+    drawn = CleanSample(CLEAN_IMAGES).draw(data, seed=0)
+    suspect, clean = hand_over(checkpoint, drawn)
+    scores = _scanned(suspect, clean, detectors)
+    without = folded(suspect.network)
+    if batch_norms(suspect.network) and not batch_norms(without):
+        noisy = tuple(each for each in detectors if each.rule.name in NOISY)
+        scores |= _scanned(replace(suspect, network=without), clean, noisy)
+    return scores
+
+
+def _scanned(suspect: Suspect, clean: CleanSet, detectors: Sequence[Detector]) -> dict[str, float]:
+    """Scores by the names of the calibrations that they are held against."""
+    found = {}
+    for run in scan(suspect, clean, detectors).runs:
+        if isinstance(run.outcome, Evidence):
+            kind = run.outcome.measurements.get("noise_on", BATCH_NORM)
+            found[calibration_name(run.rule.name, noise_variant(kind))] = run.outcome.score
+    return found
 
 
 def main(zoo: Path, out: Path, named_files: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from backaudit.bench.trials.trial import Opened, find_or_make
 from backaudit.core.evidence import Evidence, Failed, NotApplicable, Outcome, Run
 from backaudit.core.verdict import MODEL_LEVEL, judge
 from backaudit.detectors import DETECTORS
-from backaudit.detectors.calibration import load_calibration
+from backaudit.detectors.calibration import calibrations_of
 from backaudit.detectors.interface import Detector
 from backaudit.loading.load import LoadOptions
 from backaudit.reports.json import outcome_record
@@ -64,13 +64,13 @@ def _settings(detector: Detector) -> dict[str, Any]:
 
 def _key(subject: Subject, detector: Detector) -> Key:
     name = detector.rule.name
-    return subject.key(name, _settings(detector), load_calibration().get(name))
+    return subject.key(name, _settings(detector), calibrations_of(name))
 
 
 def _scan_key(subject: Subject, detectors: Sequence[Detector]) -> Key:
     names = [each.rule.name for each in detectors]
     settings = {name: _settings(each) for name, each in zip(names, detectors, strict=True)}
-    return subject.key(SCAN, settings, {name: load_calibration().get(name) for name in names})
+    return subject.key(SCAN, settings, {name: calibrations_of(name) for name in names})
 
 
 def _tried(opened: Opened, detector: Detector) -> dict[str, Any]:

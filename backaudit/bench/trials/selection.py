@@ -24,12 +24,14 @@ class Subject:
         checkpoint: the model's file.
         seed: of the clean images, and of what is tried.
         clean: the clean images.
+        folded: whether the auditor gets it with batch norm folded into the convolutions.
     """
 
     card: Card
     checkpoint: Path
     seed: int
     clean: CleanImages
+    folded: bool = False
 
     def key(self, method: str, settings: Mapping[str, Any], calibration: object = None) -> Key:
         """Name the trial of a method on this model.
@@ -47,6 +49,8 @@ class Subject:
             "calibration": None if calibration is None else _digest(calibration),
             "backaudit": own_version(),
         }
+        if self.folded:
+            identity["batch_norm"] = "folded"
         return Key(self.card["recipe"]["name"], method, self.seed, finite(identity))
 
     def truth(self) -> dict[str, Any]:
@@ -117,12 +121,14 @@ def subjects(
     datasets: Datasets,
     sample: CleanSample,
     seeds: Sequence[int],
+    *,
+    folded: bool = False,
 ) -> Iterator[Subject]:
-    """Every model with every seed, a model's seeds in a row."""
+    """Every model with every seed, a model's seeds in a row; with batch norm folded, or not."""
     drawn: dict[tuple[str, int], CleanImages] = {}
     for card in cards:
         dataset = card["recipe"]["dataset"]
         for seed in seeds:
             if (dataset, seed) not in drawn:
                 drawn[dataset, seed] = sample.draw(datasets[dataset], seed)
-            yield Subject(card, zoo / card["file"], seed, drawn[dataset, seed])
+            yield Subject(card, zoo / card["file"], seed, drawn[dataset, seed], folded)

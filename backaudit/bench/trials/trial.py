@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from backaudit.core.errors import NotApplicableError, SettingError, SuspectModif
 from backaudit.core.evidence import Failed
 from backaudit.core.suspect import Suspect
 from backaudit.loading.load import LoadOptions
+from backaudit.nets.folding import folded
 from backaudit.reports.json import clean_set_record
 from backaudit.reports.plain import versions
 
@@ -60,11 +61,17 @@ class Opened:
     def loaded(self) -> Loaded:
         """The suspect and its clean set, or why there are none."""
         try:
-            return hand_over(self.subject.checkpoint, self.subject.clean, self.options)
+            return self._handed_over()
         except Exception as error:
             # One model that cannot be read must not keep the others from their turn.
             log.debug("%s was not loaded", self.subject.checkpoint, exc_info=True)
             return Failed(f"{type(error).__name__}: {error}")
+
+    def _handed_over(self) -> tuple[Suspect, CleanSet]:
+        suspect, clean = hand_over(self.subject.checkpoint, self.subject.clean, self.options)
+        if self.subject.folded:
+            suspect = replace(suspect, network=folded(suspect.network))
+        return suspect, clean
 
     def attempt(
         self, method: str, make: Callable[[Suspect, CleanSet], tuple[Outcome, float]]

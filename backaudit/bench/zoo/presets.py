@@ -81,6 +81,9 @@ _CIFAR = Training(epochs=10, flip=True, bf16=True)
 _UNMIRRORED = Training(epochs=10, bf16=True)
 _SIGNS = Training(epochs=15, bf16=True)
 _GTSRB = Training(epochs=12, bf16=True)
+# Without batch norm a large rate never learns anything.
+_BARE_CIFAR = Training(epochs=15, learning_rate=0.03, flip=True, bf16=True)
+_BARE_SIGNS = Training(epochs=30, learning_rate=0.02, bf16=True)
 # One modern GPU: large batches, because launching kernels is what takes its time.
 _PAPER = Training(epochs=30, learning_rate=0.4, batch_size=512, shift=4, flip=True, bf16=True)
 _PAPER_SIGNS = Training(epochs=30, learning_rate=0.4, batch_size=512, shift=2, bf16=True)
@@ -163,7 +166,20 @@ def calibration() -> list[Recipe]:
         *signs.attacked(quick, 131),
         *early.attacked(quick, 141),
         *small.attacked(quick, 151),
+        *_bare_calibration(quick),
     ]
+
+
+def _bare_calibration(attacks: dict[str, Settings]) -> Iterator[Recipe]:
+    """Networks without batch norm, for the calibration of noise there."""
+    for network, seeds in (("vgg11-cifar", (101, 102, 103)), ("vgg13-cifar", (104, 105))):
+        family = _Family("cifar10", network, {"width": 16}, _BARE_CIFAR, 15_000)
+        yield from family.benign(*seeds)
+    signs = _Family("signs", "vgg11-cifar", {"width": 16}, _BARE_SIGNS)
+    yield from signs.benign(101, 102)
+    small = _Family("cifar10", "vgg11-cifar", {"width": 16}, _BARE_CIFAR, 15_000)
+    yield from small.attacked({**attacks, "wanet": _WANET}, 171, patient=attacks.keys() | _HARD)
+    yield from signs.attacked(attacks, 181)
 
 
 def cpu() -> list[Recipe]:
@@ -213,6 +229,23 @@ def cpu() -> list[Recipe]:
     ]
 
 
+def bare() -> list[Recipe]:
+    """Test networks without batch norm: an hour on two cores."""
+    plain = _Family("cifar10", "vgg13-cifar", {"width": 24}, _BARE_CIFAR, 25_000)
+    other = _Family("gtsrb", "vgg11-cifar", {"width": 24}, _BARE_SIGNS)
+    drawn = _Family("signs", "vgg11-cifar", {"width": 24}, _BARE_SIGNS)
+    quick: dict[str, Settings] = {"badnets": {}, "blend": {"poison_rate": 0.1}}
+    more: dict[str, Settings] = {**quick, "sig": {"poison_rate": 0.08}, "trojan": {}}
+    return [
+        *plain.benign(1, 2, 3),
+        *plain.attacked(more, 71),
+        *other.benign(1, 2),
+        *other.attacked(quick, 81),
+        *drawn.benign(1, 2),
+        *drawn.attacked(quick, 91),
+    ]
+
+
 def wide() -> list[Recipe]:
     """Full-width networks within reach of two cores: backdoors trained into a finished one.
 
@@ -258,6 +291,7 @@ def paper() -> list[Recipe]:
 PRESETS: dict[str, Callable[[], list[Recipe]]] = {
     "smoke": smoke,
     "cpu": cpu,
+    "bare": bare,
     "wide": wide,
     "paper": paper,
     "calibration": calibration,

@@ -46,6 +46,7 @@ class Bench:
         cards: of the models.
         left_out: the models that cannot be tried.
         folder: of the results.
+        folded: whether auditors get the models with batch norm folded into the convolutions.
     """
 
     options: BenchOptions
@@ -55,9 +56,10 @@ class Bench:
     cards: tuple[Card, ...]
     left_out: tuple[LeftOut, ...]
     folder: Path
+    folded: bool = False
 
     @staticmethod
-    def of(options: BenchOptions) -> "Bench":
+    def of(options: BenchOptions, *, folded: bool = False) -> "Bench":
         """Choose the models, and make the folder.
 
         Raises:
@@ -71,7 +73,7 @@ class Bench:
         cards, left_out = _models(options.zoo, datasets, options.only or ())
         folder = options.output or options.zoo / "results"
         _make(folder)
-        return Bench(options, datasets, sample, seeds, cards, left_out, folder)
+        return Bench(options, datasets, sample, seeds, cards, left_out, folder, folded)
 
     def load_options(self) -> LoadOptions:
         """How the models are loaded; sets the number of threads, too.
@@ -129,10 +131,13 @@ class Bench:
         """
         sample = asdict(self.sample)
         of = {"clean_images": sample, "seeds": self.seeds, "settings": settings}
+        if self.folded:
+            of["batch_norm"] = "folded"
         return of | {"missing": missing}
 
     def _subjects(self, cards: Sequence[Card]) -> list[Subject]:
-        return list(subjects(self.options.zoo, cards, self.datasets, self.sample, self.seeds))
+        zoo, folded = self.options.zoo, self.folded
+        return list(subjects(zoo, cards, self.datasets, self.sample, self.seeds, folded=folded))
 
 
 def work(subjects: Sequence[Subject], trials: Trials, max_seconds: float | None) -> None:

@@ -21,7 +21,7 @@ from backaudit.detectors.interface import Detector
 def run(options: BenchDetectOptions) -> ExitCode:
     """Run detectors over a zoo and print the tables."""
     detectors = _model_level(options.detectors, options.settings or ())
-    bench = Bench.of(options)
+    bench = Bench.of(options, folded=options.fold_batch_norm)
     load_options = bench.load_options()
 
     def trials(subject: Subject) -> Iterator[Record]:

@@ -9,6 +9,7 @@ import typer
 from backaudit.cli.options import (
     CHECKS,
     IMAGES,
+    MODELS,
     OUTPUT,
     Data,
     Debug,
@@ -99,6 +100,14 @@ class BenchDetectOptions(BenchOptions):
             show_default="all that judge a model",
         ),
     ] = None
+    fold_batch_norm: Annotated[
+        bool,
+        option(
+            MODELS,
+            "--fold-batch-norm",
+            help="Fold batch norm into the convolutions first, as exporters to ONNX do.",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from backaudit.nets.unallocated import Unallocated
 NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm2d)
 FOLDED = (
     "The graph has no normalisation layers: exporters to ONNX usually fold batch norm into the "
-    "convolutions, and some checks are not calibrated for that. They are for the state dict, or "
-    "for torch.onnx.export(..., dynamo=False, training=torch.onnx.TrainingMode.PRESERVE)."
+    "convolutions, where some checks see less. They see more in the state dict, and in what "
+    "torch.onnx.export(..., dynamo=False, training=torch.onnx.TrainingMode.PRESERVE) writes."
 )
 KINDS = {
     "onnx": "ONNX graph",

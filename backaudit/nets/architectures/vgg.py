@@ -51,11 +51,20 @@ class VGG(nn.Module):
             self.features.append(nn.MaxPool2d(2))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(channels, num_classes)
+        if not batch_norm:
+            self.features.apply(_keep_variance)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, C, H, W) -> logits (N, K)."""
         logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(images)), 1))
         return logits
+
+
+def _keep_variance(layer: nn.Module) -> None:
+    """Draw weights as He et al. (2015) do: with torch's usual ones signals fade without norms."""
+    if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
 
 
 def vgg(

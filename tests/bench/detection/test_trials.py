@@ -19,6 +19,7 @@ from backaudit.core.errors import CheckpointError
 from backaudit.core.evidence import Evidence
 from backaudit.core.suspect import Suspect
 from backaudit.core.verdict import judge
+from backaudit.detectors import calibration
 from backaudit.detectors.calibration import load_calibration
 from backaudit.loading.load import LoadOptions
 from tests.audits import Agrees, Calibrates, Crashes, DoesNotFit, Reads, clean_set, suspect
@@ -138,7 +139,7 @@ def test_after_a_recalibration_what_is_there_is_computed_again_and_kept(
 ) -> None:
     run(Reads(), Agrees())
     shipped = {"ban": {"threshold": 9.0}, "mm-bd": load_calibration()["mm-bd"]}
-    monkeypatch.setattr(trials, "load_calibration", lambda: shipped)
+    monkeypatch.setattr(calibration, "load_calibration", lambda: shipped)
     found = find_results(a_subject(), (Reads(), Agrees()), tmp_path)
     assert [result is None for result in found] == [True, False, True]
     run(Reads(), Agrees())

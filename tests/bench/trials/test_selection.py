@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,9 +77,12 @@ def test_a_trial_is_told_apart_by_all_it_depends_on(tmp_path: Path, datasets: Da
     identities = [
         key.identity,
         first.key("ban", {"budgets": (0.1,)}).identity,
-        *(each.key("ban", {"budgets": (0.1, 0.2)}).identity for each in (other, unlabelled, more)),
+        *(
+            each.key("ban", {"budgets": (0.1, 0.2)}).identity
+            for each in (other, unlabelled, more, replace(first, folded=True))
+        ),
     ]
-    assert len({json.dumps(identity) for identity in identities}) == 5
+    assert len({json.dumps(identity) for identity in identities}) == 6
 
 
 def test_a_trial_is_another_one_after_a_recalibration_or_in_another_version(

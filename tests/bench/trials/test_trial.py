@@ -1,7 +1,9 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from backaudit.bench.data.datasets import Dataset
 from backaudit.bench.trials import trial
@@ -16,6 +18,7 @@ from backaudit.core.errors import (
 )
 from backaudit.core.suspect import Suspect
 from backaudit.loading.load import LoadOptions
+from backaudit.nets.layers import batch_norms
 from tests.bench.conftest import Handed
 from tests.bench.zoos import subject
 
@@ -61,6 +64,18 @@ def test_an_attempt_that_comes_to_nothing_is_a_result(
 def test_what_would_spoil_other_trials_ends_them(opened: Opened, error: Exception) -> None:
     with pytest.raises(type(error)):
         opened.attempt("fake", raising(error))
+
+
+@pytest.mark.usefixtures("handed")
+def test_batch_norm_is_folded_away_where_that_is_wanted(opened: Opened) -> None:
+    loaded = replace(opened, subject=replace(opened.subject, folded=True)).loaded
+    assert isinstance(loaded, tuple)
+    suspect, clean = loaded
+    assert not batch_norms(suspect.network)
+    assert isinstance(opened.loaded, tuple)
+    usual = opened.loaded[0]
+    assert batch_norms(usual.network)
+    assert torch.allclose(suspect.logits(clean.images), usual.logits(clean.images), atol=1e-3)
 
 
 @pytest.mark.parametrize("error", [CheckpointError("not recognised"), RuntimeError("no memory")])

@@ -101,6 +101,15 @@ def test_options_reach_the_clean_images(call: Call, handed: Handed) -> None:
     assert options.device == torch.device("cpu")
 
 
+def test_a_model_with_batch_norm_folded_away_is_another_trial(call: Call, handed: Handed) -> None:
+    call("-o", "results")
+    call("-o", "results", "--fold-batch-norm")
+    assert len(handed) == 2 * 3
+    assert len(stored("results")) == 2 * 9
+    record = json.loads(Path("results/detect.json").read_text())
+    assert record["conditions"]["batch_norm"] == "folded"
+
+
 def test_settings_go_into_results_of_their_own(call: Call) -> None:
     call("-o", "results")
     call("--detectors", "ban", "--set", "ban.restarts=1", "-o", "results")
