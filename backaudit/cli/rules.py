@@ -17,8 +17,9 @@ from backaudit.core.settings import did_you_mean
 from backaudit.detectors import DETECTORS
 from backaudit.files.rules import FILE_RULES
 from backaudit.purifiers import PURIFIERS
+from backaudit.screeners import SCREENERS
 
-# A class with a rule, whose docstring is the page: a file rule, a detector or a purifier.
+# A class with a rule, whose docstring is the page: a file rule, or a method of any kind.
 Documented = Any
 
 
@@ -31,7 +32,9 @@ def run(options: RulesOptions) -> ExitCode:
 
 def _documented() -> dict[str, Documented]:
     """Every rule by name, in the order of their ids."""
-    return {**FILE_RULES, **DETECTORS, **PURIFIERS}
+    # What is both is shown as a detector.
+    screeners = {name: method for name, method in SCREENERS.items() if name not in DETECTORS}
+    return {**FILE_RULES, **DETECTORS, **screeners, **PURIFIERS}
 
 
 def _find(wanted: str) -> Documented:

@@ -2,6 +2,7 @@
 
 from backaudit.screeners.ibd_psc import IBDPSC
 from backaudit.screeners.interface import Screener
+from backaudit.screeners.joint import Joint
 from backaudit.screeners.scale_up import ScaleUp
 from backaudit.screeners.strip import STRIP
 from backaudit.screeners.teco import TeCo
@@ -11,7 +12,8 @@ SCREENERS: dict[str, type[Screener]] = {
     "strip": STRIP,
     "scale-up": ScaleUp,
     "teco": TeCo,
+    "joint": Joint,
 }
 """Every screener by the name that users type; a new one is one line here."""
 
-__all__ = ["IBDPSC", "SCREENERS", "STRIP", "ScaleUp", "Screener", "TeCo"]
+__all__ = ["IBDPSC", "SCREENERS", "STRIP", "Joint", "ScaleUp", "Screener", "TeCo"]

@@ -121,8 +121,12 @@ class STRIPScorer:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Scored:
         """Score images (N, C, H, W) in [0, 1]."""
-        entropies = [self._mean_entropy(part) for part in images.split(batch_size(images))]
-        return Scored(logits_of(self.network, images), -torch.cat(entropies))
+        return Scored(logits_of(self.network, images), self.certainty(images))
+
+    @torch.no_grad()
+    def certainty(self, images: Tensor) -> Tensor:
+        """Scores (N,) of images (N, C, H, W) in [0, 1], without the plain pass."""
+        return -torch.cat([self._mean_entropy(part) for part in images.split(batch_size(images))])
 
     def _mean_entropy(self, images: Tensor) -> Tensor:
         """Mean entropy (N,) over the overlays, of which as many are laid on as fit in a batch."""

@@ -4,6 +4,7 @@ from typer.testing import CliRunner, Result
 from backaudit.cli.app import app
 from backaudit.detectors import DETECTORS
 from backaudit.files.rules import FILE_RULES
+from backaudit.screeners import SCREENERS
 
 pytestmark = pytest.mark.usefixtures("fakes")
 
@@ -15,7 +16,13 @@ def rules(*arguments: str) -> Result:
 def test_the_list_names_every_rule() -> None:
     result = rules()
     assert result.exit_code == 0
-    for name in ("BA001  unsafe-file", "BA004  deceptive-archive", "BA101  ban", "BA201  ibd-psc"):
+    for name in (
+        "BA001  unsafe-file",
+        "BA004  deceptive-archive",
+        "BA101  ban",
+        "BA201  ibd-psc",
+        "BA205  joint",
+    ):
         assert name in result.stdout
 
 
@@ -44,6 +51,17 @@ def test_every_real_rule_has_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
         page = rules(name).stdout
         for heading in ("Score", "Needs", "Blind to", "Paper"):
             assert f"\n{heading}\n" in page, (name, heading)
+
+
+def test_every_screener_has_a_page_with_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One that is a detector as well is shown as that.
+    monkeypatch.setattr("backaudit.cli.rules.DETECTORS", {})
+    for name, screener in SCREENERS.items():
+        page = rules(name).stdout
+        assert page.startswith(f"{screener.rule.id}  {name}\n")
+        for heading in ("Score", "Needs", "Blind to", "Paper"):
+            assert f"\n{heading}\n" in page, (name, heading)
+    assert "(--set joint.NAME=VALUE)" in rules("BA205").stdout
 
 
 @pytest.mark.parametrize("wanted", ["BA001", "unknown-code", "ba003", "Deceptive-Archive"])

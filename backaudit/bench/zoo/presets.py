@@ -231,8 +231,8 @@ def cpu() -> list[Recipe]:
 
 def bare() -> list[Recipe]:
     """Test networks without batch norm: an hour on two cores."""
-    plain = _Family("cifar10", "vgg13-cifar", {"width": 24}, _BARE_CIFAR, 25_000)
-    other = _Family("gtsrb", "vgg11-cifar", {"width": 24}, _BARE_SIGNS)
+    plain = _Family("cifar10", "vgg11-cifar", {"width": 24}, _BARE_CIFAR, 15_000)
+    other = _Family("gtsrb", "vgg11-cifar", {"width": 24}, replace(_BARE_SIGNS, epochs=10))
     drawn = _Family("signs", "vgg11-cifar", {"width": 24}, _BARE_SIGNS)
     quick: dict[str, Settings] = {"badnets": {}, "blend": {"poison_rate": 0.1}}
     more: dict[str, Settings] = {**quick, "sig": {"poison_rate": 0.08}, "trojan": {}}

@@ -2,7 +2,7 @@ import pytest
 
 from backaudit.cli.screeners import chosen_calibrations, chosen_screeners
 from backaudit.core.errors import SettingError
-from backaudit.screeners import IBDPSC, STRIP
+from backaudit.screeners import IBDPSC, STRIP, Joint
 from tests.screenings import CALIBRATION
 
 
@@ -27,6 +27,18 @@ def test_a_score_or_threshold_of_the_users_own_stays(setting: str) -> None:
 
 def test_other_screeners_stay_as_published_at_a_false_flag_rate() -> None:
     assert chosen_screeners("strip", (), 0.05) == (STRIP(),)
+
+
+def test_joint_takes_settings_of_its_own_and_none_of_its_parts() -> None:
+    assert chosen_screeners("joint", ("joint.overlays=8",), 0.05) == (Joint(overlays=8),)
+    assert chosen_screeners("joint,ibd-psc", ("ibd-psc.error=0.5",)) == (
+        Joint(),
+        IBDPSC(error=0.5),
+    )
+    with pytest.raises(SettingError, match="ibd-psc does not run"):
+        chosen_screeners("joint", ("ibd-psc.score=margin",))
+    with pytest.raises(SettingError, match=r"joint do not go together: overlays must be at least"):
+        chosen_screeners("joint", ("joint.overlays=0",))
 
 
 def test_no_name_is_refused_with_what_leaving_the_option_out_does() -> None:
