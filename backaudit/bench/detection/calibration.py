@@ -35,7 +35,7 @@ from backaudit.detectors.interface import Detector
 from backaudit.detectors.targeted_noise import TargetedNoise
 from backaudit.nets.folding import folded
 from backaudit.nets.layers import batch_norms
-from backaudit.nets.noise import BATCH_NORM
+from backaudit.nets.noise import BATCH_NORM, RENORMALISED
 
 log = logging.getLogger(__name__)
 
@@ -79,12 +79,18 @@ def thresholds(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]
     """
     names = sorted({name for record in records for name in record["scores"]})
     return {
-        name: _calibrated([r["scores"][name] for r in records if name in r["scores"]])
+        name: _calibrated([r["scores"][name] for r in records if name in r["scores"]], _of(name))
         for name in names
     }
 
 
-def _calibrated(scores: Sequence[float]) -> dict[str, Any]:
+def _of(name: str) -> str:
+    """What sets the benign models of a calibration apart, as the report says it."""
+    variant = name.partition(":")[2]
+    return " without batch norm, where noise shows less" if variant == RENORMALISED else ""
+
+
+def _calibrated(scores: Sequence[float], of: str) -> dict[str, Any]:
     if len(scores) < FEWEST:
         raise SettingError(
             f"a threshold takes the scores of {FEWEST} benign models or more, of which there are "
@@ -100,8 +106,9 @@ def _calibrated(scores: Sequence[float]) -> dict[str, Any]:
         **chosen,
         "benign_scores": [round(score, 4) for score in sorted(scores)],
         "provenance": (
-            f"from {len(scores)} benign models; leaving one out, {alarms} of them would be a false "
-            f"alarm (95% interval {low:.0%} to {high:.0%}), by a rule chosen on the same models."
+            f"from {len(scores)} benign models{of}; leaving one out, {alarms} of them would be a "
+            f"false alarm (95% interval {low:.0%} to {high:.0%}), by a rule chosen on the same "
+            "models."
         ),
     }
 
