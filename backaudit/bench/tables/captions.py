@@ -21,7 +21,7 @@ def settings_text(method: Any) -> str:
     usual = asdict(type(method)())
     other = {name: value for name, value in asdict(method).items() if value != usual[name]}
     if not other:
-        return "published settings"
+        return "default settings"
     return ", ".join(f"{name} {value} (usually {usual[name]})" for name, value in other.items())
 
 

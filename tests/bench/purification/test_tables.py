@@ -129,7 +129,7 @@ def test_the_caption_says_what_methods_had(summary: Summary) -> None:
     assert "500 labelled clean images" in notes
     assert "1,000 clean and 900 triggered test images" in notes
     assert "ft: epochs 5 (usually 100)." in notes
-    assert "clp: published settings." in notes
+    assert "clp: default settings." in notes
 
 
 def test_the_caption_says_what_auto_took_and_what_it_would_not_have_written() -> None:
@@ -140,7 +140,7 @@ def test_the_caption_says_what_auto_took_and_what_it_would_not_have_written() ->
     ]
     made = summarise(results, Plan((Automatic((FT(epochs=5), CLP())),), CleanSample()), (), {})
     notes = " ".join(made.tables[0].notes)
-    assert "auto, of these: ft: epochs 5 (usually 100); clp: published settings." in notes
+    assert "auto, of these: ft: epochs 5 (usually 100); clp: default settings." in notes
     assert "auto took: anp (2), nothing (1);" in notes
     assert "auto: 1 result counted here would not have been written" in notes
 

@@ -66,7 +66,7 @@ def test_the_table_has_a_row_for_each_attack(summary: Summary) -> None:
 def test_the_caption_says_which_settings_and_what_gave_no_scores(summary: Summary) -> None:
     notes = " ".join(summary.tables[0].notes)
     assert "ibd-psc: scale 1.2 (usually 1.5); its own threshold 0.9." in notes
-    assert "teco: published settings; threshold for a false-flag rate of 5.0%." in notes
+    assert "teco: default settings; threshold for a false-flag rate of 5.0%." in notes
     assert "200 labelled clean images" in notes
     assert "No scores, so in no figure: teco, 1 result: no such layer." in notes
 

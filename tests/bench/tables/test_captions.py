@@ -11,7 +11,7 @@ from tests.bench.made import result
 
 
 def test_settings_are_named_where_they_are_not_the_usual_ones() -> None:
-    assert settings_text(IBDPSC()) == "published settings"
+    assert settings_text(IBDPSC()) == "default settings"
     assert settings_text(IBDPSC(scale=1.2)) == "scale 1.2 (usually 1.5)"
 
 
