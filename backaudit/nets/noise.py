@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -15,7 +15,7 @@ from backaudit.core.progress import track
 from backaudit.nets.grouped import grouped_call
 from backaudit.nets.layers import batch_norms, hooked, linear_maps, norm_layers
 from backaudit.nets.precision import fast_autocast
-from backaudit.nets.renormalising import ADDED, renormalised
+from backaudit.nets.renormalising import renormalised
 
 Noise = dict[str, Tensor]
 
@@ -147,17 +147,12 @@ def noisy_network(network: nn.Module, *, batch_statistics: bool = True) -> Noisy
         for kind, parameter in module.named_parameters(recurse=False)
     }
     if parameters:
-        return NormNoise(network, parameters, _kind(network, norms), batch_statistics)
+        kind = BATCH_NORM if norms.keys() & batch_norms(network).keys() else OTHER_NORM
+        return NormNoise(network, parameters, kind, batch_statistics)
     maps = linear_maps(network)
     if len(maps) < 2:
         raise NotApplicableError("the network has no layer whose neurons noise could be put on.")
     return NeuronNoise(network, dict(list(maps.items())[:-1]))
-
-
-def _kind(network: nn.Module, norms: Mapping[str, nn.Module]) -> str:
-    if any(name.rpartition(".")[2] == ADDED for name in norms):
-        return RENORMALISED
-    return BATCH_NORM if norms.keys() & batch_norms(network).keys() else OTHER_NORM
 
 
 @contextmanager
@@ -174,8 +169,12 @@ def renormalised_noise(
     Raises:
         NotApplicableError: if the network has no layer that noise could be put on.
     """
-    with renormalised(network, clean):
-        yield noisy_network(network, batch_statistics=batch_statistics)
+    with renormalised(network, clean) as added:
+        noisy = noisy_network(network, batch_statistics=batch_statistics)
+        # The layers' names would not tell: a suspect's own may have any.
+        if added and isinstance(noisy, NormNoise):
+            noisy = replace(noisy, kind=RENORMALISED)
+        yield noisy
 
 
 def draw_noise(

@@ -21,7 +21,7 @@ _EPSILON = 1e-10
 
 
 @contextmanager
-def renormalised(network: nn.Module, clean: CleanSet) -> Iterator[None]:
+def renormalised(network: nn.Module, clean: CleanSet) -> Iterator[bool]:
     """Inside the block, a network without normalisation layers has batch norm.
 
     It stands behind every convolution and linear layer but the last one that runs, which is the
@@ -32,9 +32,12 @@ def renormalised(network: nn.Module, clean: CleanSet) -> Iterator[None]:
     Args:
         network: images in [0, 1] -> logits, in eval mode; as it was after the block.
         clean: two images or more, whose labels are not read; nothing is added for fewer.
+
+    Yields:
+        Whether layers were added.
     """
     if len(clean) < 2 or norm_layers(network) or batch_norms(network):
-        yield
+        yield False
         return
     norms = _fitting_norms(network, clean)
     layers = list(norms)
@@ -47,7 +50,7 @@ def renormalised(network: nn.Module, clean: CleanSet) -> Iterator[None]:
         for norm in norms.values():
             _undo_itself(norm)
         stack.enter_context(hooked(layers, [_normalise] * len(layers)))
-        yield
+        yield bool(layers)
 
 
 def _fitting_norms(network: nn.Module, clean: CleanSet) -> dict[nn.Module, _BatchNorm]:

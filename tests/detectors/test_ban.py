@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from backaudit.core.errors import NotApplicableError
 from backaudit.detectors import BAN, ban
+from backaudit.detectors.calibration import load_calibration
 from backaudit.nets.decoupling import Decoupling
+from backaudit.nets.folding import folded
 from tests.conftest import ToyWorld
 from tests.toy import (
     CLASSES,
@@ -175,6 +177,17 @@ def test_noise_on_other_layers_than_batch_norm_is_experimental(
     assert reading.measurements["noise_on"] == where
     assert ("on other layers" in reading.provenance) == (where == "other-norm")
     assert not reading.decides
+
+
+def test_a_network_with_batch_norm_folded_away_has_thresholds_of_its_own(
+    toy_world: ToyWorld,
+) -> None:
+    shipped = load_calibration()["ban:renormalised"]
+    suspect = replace(toy_world.benign, network=folded(toy_world.benign.network))
+    strong = replace(QUICK, budgets=(0.4, 0.8, 1.6))
+    reading = evidence(strong, suspect, toy_world.clean)
+    assert reading.measurements["noise_on"] == "renormalised"
+    assert (reading.threshold, reading.experimental) == (shipped["threshold"], False)
 
 
 def test_noise_that_breaks_too_little_is_no_pass(toy_world: ToyWorld) -> None:

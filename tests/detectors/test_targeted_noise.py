@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from backaudit.core.errors import NotApplicableError
 from backaudit.detectors import TargetedNoise, race
+from backaudit.detectors.calibration import load_calibration
 from backaudit.detectors.targeted_noise import odds_ratios
+from backaudit.nets.folding import folded
 from tests.conftest import ToyWorld
 from tests.toy import (
     CLASSES,
@@ -90,7 +94,20 @@ def test_a_class_without_clean_images_can_still_be_the_target(toy_world: ToyWorl
     assert reading.target_classes == (TARGET,)
 
 
-def test_noise_anywhere_but_on_batch_norm_is_experimental(toy_world: ToyWorld) -> None:
-    bare = suspect_of(toy_network(norm=lambda _: nn.Identity(), bias=True))
-    assert evidence(SILENT, bare, clean_set()).experimental
+def test_noise_on_other_layers_than_batch_norm_is_experimental(toy_world: ToyWorld) -> None:
+    grouped = suspect_of(toy_network(norm=lambda width: nn.GroupNorm(4, width)))
+    reading = evidence(SILENT, grouped, clean_set())
+    assert reading.experimental
+    assert reading.measurements["noise_on"] == "other-norm"
     assert not evidence(QUICK, toy_world.benign, toy_world.clean).experimental
+
+
+def test_a_network_with_batch_norm_folded_away_has_thresholds_of_its_own(
+    toy_world: ToyWorld,
+) -> None:
+    shipped = load_calibration()["targeted-noise:renormalised"]
+    suspect = replace(toy_world.backdoored, network=folded(toy_world.backdoored.network))
+    reading = evidence(QUICK, suspect, toy_world.clean)
+    assert reading.measurements["noise_on"] == "renormalised"
+    assert (reading.threshold, reading.experimental) == (shipped["threshold"], False)
+    assert reading.target_classes == (TARGET,)

@@ -1,3 +1,4 @@
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -15,9 +16,10 @@ from backaudit.nets.noise import (
     NormNoise,
     draw_noise,
     noisy_network,
+    renormalised_noise,
     walk,
 )
-from tests.toy import toy_network, unusual
+from tests.toy import clean_set, toy_network, unusual
 
 CPU = torch.device("cpu")
 GROUPS, SIZE = 2, 4
@@ -132,6 +134,14 @@ def test_noise_is_on_normalisation_layers_where_there_are_any() -> None:
 def test_the_kind_is_that_of_the_layers_that_have_the_noise() -> None:
     mixed = nn.Sequential(nn.BatchNorm2d(3, affine=False), nn.GroupNorm(1, 3), nn.Flatten())
     assert noisy_network(mixed).kind == "other-norm"
+
+
+def test_batch_norm_that_was_added_is_told_apart_whatever_layers_are_called() -> None:
+    with renormalised_noise(unusual(Bare()), clean_set()) as noisy:
+        assert noisy.kind == "renormalised"
+    named = nn.Sequential(OrderedDict(renormalised=nn.BatchNorm2d(3), out=nn.Flatten()))
+    with renormalised_noise(named, clean_set()) as noisy:
+        assert noisy.kind == "batch-norm"
 
 
 def test_a_network_without_hidden_neurons_does_not_apply() -> None:

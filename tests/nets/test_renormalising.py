@@ -112,4 +112,5 @@ def test_labels_are_not_read() -> None:
             statistics.append(
                 [norm.get_buffer("running_mean") for norm in batch_norms(network).values()]
             )
+    assert len(statistics[0]) == 3
     assert all(torch.equal(a, b) for a, b in zip(*statistics, strict=True))

@@ -4,8 +4,8 @@ Its arguments are ``ZOO OUT NAME=DATA.npz ...``. Every benign model of the folde
 a user would scan it, by every detector that judges models, and once more with its batch norm folded
 into the convolutions, if that leaves none: noise needs a calibration of its own there. The
 threshold of a detector is far enough above all their scores that another benign model should stay
-below it. OUT receives
-``calibration.json``, which ships inside the package, and ``benign-models.json``, what it rests on.
+below it. OUT receives ``calibration.json``, which ships inside the package, and
+``benign-models.json``, what it rests on.
 """
 
 import json
@@ -132,8 +132,10 @@ def _scores(checkpoint: Path, data: Dataset, detectors: Sequence[Detector]) -> d
     drawn = CleanSample(CLEAN_IMAGES).draw(data, seed=0)
     suspect, clean = hand_over(checkpoint, drawn)
     scores = _scanned(suspect, clean, detectors)
+    if not batch_norms(suspect.network):
+        return scores
     without = folded(suspect.network)
-    if batch_norms(suspect.network) and not batch_norms(without):
+    if not batch_norms(without):
         noisy = tuple(each for each in detectors if each.rule.name in NOISY)
         scores |= _scanned(replace(suspect, network=without), clean, noisy)
     return scores
