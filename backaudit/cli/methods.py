@@ -26,7 +26,7 @@ def chosen_detectors(names: str | None, settings: Sequence[str]) -> tuple[Detect
         if name not in chosen:
             raise SettingError(f"--set {name}.... has no effect: --detectors leaves {name} out")
     return tuple(
-        configured(method, name, given.get(name, {}))
+        configured(method(), name, given.get(name, {}))
         for name, method in DETECTORS.items()
         if name in chosen
     )

@@ -38,7 +38,7 @@ def chosen_screeners(
             )
     usual = AT_A_RATE if false_flag_rate is not None else {}
     return tuple(
-        configured(SCREENERS[name], name, _completed(given.get(name, {}), usual.get(name, {})))
+        configured(SCREENERS[name](), name, _completed(given.get(name, {}), usual.get(name, {})))
         for name in chosen
     )
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from enum import Enum
 from types import NoneType, UnionType
@@ -63,11 +63,11 @@ def split_settings(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     return sorted_texts
 
 
-def configured(method: type[Method], name: str, given: Mapping[str, str]) -> Method:
-    """Make a method whose fields are its defaults except those given as text.
+def configured(method: Method, name: str, given: Mapping[str, str]) -> Method:
+    """Make a method that is set as another one, except for the fields given as text.
 
     Args:
-        method: a dataclass with a default for every field.
+        method: a dataclass instance.
         name: what users call the method, for messages.
         given: field name -> text.
 
@@ -78,12 +78,12 @@ def configured(method: type[Method], name: str, given: Mapping[str, str]) -> Met
     for field in given:
         if field not in known:
             raise SettingError(f"{name} has no setting {field!r}. {did_you_mean(field, known)}")
-    types = get_type_hints(method)
+    types = get_type_hints(type(method))
     values = {
         field: parse_value(f"{name}.{field}", text, types[field]) for field, text in given.items()
     }
     try:
-        return method(**values)
+        return replace(method, **values)  # type: ignore[type-var]
     except ValueError as error:
         raise SettingError(f"the settings of {name} do not go together: {error}") from error
 

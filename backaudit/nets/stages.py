@@ -1,6 +1,7 @@
 """Where a long method leaves its state, so that an interrupted run goes on where it was."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 State = Mapping[str, Any]
@@ -29,3 +30,24 @@ class NoStages:
 
     def leave(self, stage: str, state: State) -> None:
         """Forget it."""
+
+
+@dataclass(frozen=True)
+class Within:
+    """The stages of one of several methods.
+
+    Args:
+        stages: of all.
+        name: of the method.
+    """
+
+    stages: Stages
+    name: str
+
+    def left(self, stage: str) -> State | None:
+        """What an earlier run left of this method's stage."""
+        return self.stages.left(f"{self.name}.{stage}")
+
+    def leave(self, stage: str, state: State) -> None:
+        """Replace what is left of this method's stage."""
+        self.stages.leave(f"{self.name}.{stage}", state)

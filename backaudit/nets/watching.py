@@ -13,6 +13,9 @@ from backaudit.nets.metrics import clean_accuracy
 from backaudit.nets.stages import State
 from backaudit.nets.training_state import copied
 
+AVERAGED = 5
+"""Epochs that a mean of states is about."""
+
 
 class Watch(Protocol):
     """Looks at a network after each epoch."""
@@ -62,11 +65,18 @@ class KeepBest:
         if epoch < self._first:
             return False
         self.accuracies.append(accuracy_on(network, self._clean))
-        best = max(self.accuracies)
-        error = math.sqrt(best * (1 - best) / len(self._clean))
-        if self.accuracies[-1] >= best - error:
+        if self.accuracies[-1] >= self._enough():
             self._kept = copied(network)
-        return len(self.accuracies) - 1 - self.accuracies.index(best) >= self._patience
+        best = self.accuracies.index(max(self.accuracies))
+        return len(self.accuracies) - 1 - best >= self._patience
+
+    def is_worse(self, network: nn.Module) -> bool:
+        """Whether a network, in eval mode, is not as good as the best that was seen."""
+        return accuracy_on(network, self._clean) < self._enough()
+
+    def _enough(self) -> float:
+        best = max(self.accuracies)
+        return best - math.sqrt(best * (1 - best) / len(self._clean))
 
     def end(self, network: nn.Module) -> None:
         """Go back to the state that was kept."""
@@ -80,6 +90,58 @@ class KeepBest:
     def resume(self, state: State) -> None:
         """Go on from there."""
         self._kept, self.accuracies = dict(state["kept"]), list(state["accuracies"])
+
+
+class KeepMean:
+    """Keeps the mean of the last states, unless the state that ``KeepBest`` keeps is better.
+
+    At a constant learning rate the states of single epochs waver about their mean, which is more
+    accurate than they are: stochastic weight averaging (Izmailov et al., UAI 2018,
+    https://arxiv.org/abs/1803.05407). The first five states count alike; later ones a fifth each.
+
+    Args:
+        best: chooses a state, and says when training ends. The states that count for it count here.
+    """
+
+    def __init__(self, best: KeepBest) -> None:
+        self._best = best
+        self._mean: dict[str, Tensor] = {}
+
+    def see(self, network: nn.Module, epoch: int) -> bool:
+        """Let the state count."""
+        ended = self._best.see(network, epoch)
+        if seen := len(self._best.accuracies):
+            self._mean = _mixed(self._mean, copied(network), 1 / min(seen, AVERAGED))
+        return ended
+
+    def end(self, network: nn.Module) -> None:
+        """Leave the mean, if it is at most one standard error worse than the best state."""
+        self._best.end(network)
+        if not self._mean:
+            return
+        chosen = copied(network)
+        network.load_state_dict(self._mean)
+        if self._best.is_worse(network):
+            network.load_state_dict(chosen)
+
+    def state(self) -> State:
+        """The mean, and the state of what chooses."""
+        return {"mean": self._mean, "best": self._best.state()}
+
+    def resume(self, state: State) -> None:
+        """Go on from there."""
+        self._mean = dict(state["mean"])
+        self._best.resume(state["best"])
+
+
+def _mixed(mean: dict[str, Tensor], new: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """``new`` by its share, and the rest of ``mean``; counters, and what is infinite, as in new."""
+    return {
+        name: torch.where(tensor.isfinite(), mean[name].lerp(tensor, share), tensor)
+        if mean and tensor.is_floating_point()
+        else tensor
+        for name, tensor in new.items()
+    }
 
 
 class UntilForgotten:

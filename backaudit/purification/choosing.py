@@ -6,17 +6,27 @@ from collections.abc import Sequence
 from backaudit.core.evidence import Evidence, Run
 from backaudit.core.purification import Candidate, Tried
 from backaudit.core.verdict import MODEL_LEVEL
+from backaudit.purifiers import ANP, CLP, FT, TSBD, UAPFT, NoiseFT, Purifier
+from backaudit.purifiers.in_turn import in_turn
 
 AUTO = "auto"
 """In place of a method's name: choose one."""
 
-AUTOMATIC = ("uap-ft", "tsbd", "noise-ft", "clp", "anp", "ft")
-"""What ``auto`` tries, in this order.
+AUTOMATIC: tuple[Purifier, ...] = (
+    in_turn([TSBD(), UAPFT()]),
+    UAPFT(),
+    TSBD(label_weight=0.5),
+    NoiseFT(),
+    CLP(),
+    ANP(),
+    FT(),
+)
+"""What ``auto`` tries, in this order: first what leaves least, then what costs less accuracy.
 
-On calibration models ``uap-ft`` left less of backdoors that it fits than ``tsbd``, and cost less
-accuracy; ``tsbd`` left less than ``noise-ft``. The order of the others rests on no measurement. The
-detectors fall silent before a trigger does, so that they cannot tell which of two results in which
-they find nothing is the better one.
+On calibration models ``uap-ft`` after ``tsbd`` left less of backdoors than either alone, and
+``tsbd`` less than ``noise-ft``. The order of the others rests on no measurement. The detectors fall
+silent before a trigger does, so that they cannot tell which of two results in which they find
+nothing is the better one.
 """
 
 

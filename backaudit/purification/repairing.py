@@ -15,7 +15,7 @@ from backaudit.core.measured import Split
 from backaudit.core.seeding import seeded
 from backaudit.core.suspect import Suspect
 from backaudit.nets.guard import untouched
-from backaudit.nets.stages import Stages, State
+from backaudit.nets.stages import Stages
 from backaudit.purifiers.interface import Parts, Purifier
 
 log = logging.getLogger(__name__)
@@ -36,27 +36,6 @@ class Repaired:
     network: nn.Module
     measurements: Mapping[str, Any]
     seconds: float
-
-
-@dataclass(frozen=True)
-class Within:
-    """The stages of one of several purifiers.
-
-    Args:
-        stages: of all.
-        name: of the purifier.
-    """
-
-    stages: Stages
-    name: str
-
-    def left(self, stage: str) -> State | None:
-        """What an earlier run left of this purifier's stage."""
-        return self.stages.left(f"{self.name}.{stage}")
-
-    def leave(self, stage: str, state: State) -> None:
-        """Replace what is left of this purifier's stage."""
-        self.stages.leave(f"{self.name}.{stage}", state)
 
 
 def repaired(

@@ -20,9 +20,9 @@ from backaudit.core.measured import Share, Split
 from backaudit.core.progress import under
 from backaudit.core.purification import Candidate, Tried, within
 from backaudit.core.suspect import Suspect
-from backaudit.nets.stages import Stages
+from backaudit.nets.stages import Stages, Within
 from backaudit.purification.measuring import accuracy, rescanned
-from backaudit.purification.repairing import Repaired, Within, repaired
+from backaudit.purification.repairing import Repaired, repaired
 from backaudit.purification.splitting import lacking
 from backaudit.purification.terms import PurifyTerms
 from backaudit.purifiers.interface import Purifier

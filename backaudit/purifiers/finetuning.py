@@ -16,7 +16,7 @@ from backaudit.nets.recalibration import recalibrate
 from backaudit.nets.stages import Stages
 from backaudit.nets.training import Along, Objective, Training, train
 from backaudit.nets.training_state import copied
-from backaudit.nets.watching import KeepBest, accuracy_on
+from backaudit.nets.watching import KeepBest, KeepMean, accuracy_on
 from backaudit.purifiers.interface import Parts
 
 FEWEST = 20
@@ -63,10 +63,11 @@ class FineTuning:
         stages: Stages,
         objective: Objective | None = None,
     ) -> dict[str, Any]:
-        """Fine-tune ``network`` in place on ``parts.fit``; keep a state of the last half.
+        """Fine-tune ``network`` in place on ``parts.fit``; keep the mean of the last states.
 
-        That is the last one that is as good as the best by the validation accuracy. The states of
-        the first half are never gone back to: the accuracy is best before anything is repaired.
+        If that is worse on the validation images, it is the last state that is as good as the best.
+        The states of the first half are never gone back to: the accuracy is best before anything is
+        repaired.
         Recalibrated statistics are kept if the validation accuracy is no lower for it.
 
         Args:
@@ -79,7 +80,8 @@ class FineTuning:
         Returns:
             What was done, JSON-ready.
         """
-        watch = KeepBest(parts.validation, self.training.epochs // 2, self.patience)
+        best = KeepBest(parts.validation, self.training.epochs // 2, self.patience)
+        watch = KeepMean(best)
         along = Along(watch, stages, self.stage)
         with under(self.name):
             done = train_on_clean(

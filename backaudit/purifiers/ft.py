@@ -23,9 +23,9 @@ class FT:
     Needs: 20 clean images, better 500.
     Blind to: most backdoors: where their neurons take no part in clean predictions, no gradient
         reaches them.
-    Differs from the official code: of the last half of the epochs the last state is kept whose
-        validation accuracy is as good as the best, in place of the best one on test images, and
-        training stops early; few images come in smaller batches, several times an epoch; batch-norm
+    Differs from the official code: the mean of the last states is kept, unless it is worse on
+        validation images than one of them, in place of the best one on test images, and training
+        stops early; few images come in smaller batches, several times an epoch; batch-norm
         statistics are recalibrated on the clean images; images are mirrored only if the network
         knows them as well when they are; borders are reflected, and not black.
     Paper: a baseline without a paper of its own; settings as in Wu et al., BackdoorBench, NeurIPS

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -31,7 +31,10 @@ class Parts:
 class Purifier(Protocol):
     """A frozen dataclass whose fields are the method's hyper-parameters."""
 
-    rule: ClassVar[Rule]
+    @property
+    def rule(self) -> Rule:
+        """What it is called, and what it asks."""
+        ...
 
     @property
     def fewest_images(self) -> int:

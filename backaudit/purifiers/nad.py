@@ -36,9 +36,9 @@ class NAD:
     Blind to: what the teacher's fine-tuning leaves of the backdoor; triggers that have no place in
         the image, such as a pattern over all of it, since it compares the places looked at.
     Differs from the official code: the ends of stages are found by running the network, in place of
-        a list for each architecture, and the last of them get the published weights; of the last
-        half of the epochs the last state is kept whose validation accuracy is as good as the best,
-        and training stops early; few images come in smaller batches, several times an epoch;
+        a list for each architecture, and the last of them get the published weights; the mean
+        of the last states is kept, unless it is worse on validation images than one of them, and
+        training stops early; few images come in smaller batches, several times an epoch;
         batch-norm statistics are recalibrated on the clean images; images are mirrored only if the
         network knows them as well when they are; borders are reflected, and not black.
     Paper: Li et al., ICLR 2021, https://arxiv.org/abs/2101.05930; learning rates, batch size and

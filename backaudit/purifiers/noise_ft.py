@@ -42,8 +42,8 @@ class NoiseFT:
         the code lets it reach twice as far; 25 epochs, as in the paper, where the code runs 24;
         images are in another order in every epoch; running statistics see clean passes only, where
         in the code two of three passes that feed them are noisy, and are recalibrated at the end;
-        of the last half of the epochs the last state is kept whose validation accuracy is as good
-        as the best, and training stops early; images are mirrored only if the network knows them as
+        the mean of the last states is kept, unless it is worse on validation images than one of
+        them, and training stops early; images are mirrored only if the network knows them as
         well when they are; borders are reflected, and not black.
     Paper: Xu et al., NeurIPS 2024, https://arxiv.org/abs/2405.19928, Eq. 8.
 

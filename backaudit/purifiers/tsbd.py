@@ -44,8 +44,8 @@ class TSBD:
         rounds them to four decimals; convolutions called ``downsample`` are shortcuts, too, and
         linear layers but the last count where there are no two convolutions; a gradient of zero
         moves nothing, where the code divides by it; running statistics are fed once a step, and
-        recalibrated at the end; of the last half of the epochs the last state is kept whose
-        validation accuracy is as good as the best; images are in another order in every epoch,
+        recalibrated at the end; the mean of the last states is kept, unless it is worse on
+        validation images than one of them; images are in another order in every epoch,
         mirrored only if the network knows them as well when they are, and have reflected borders,
         not black ones.
     Paper: Lin et al., Unveiling and Mitigating Backdoor Vulnerabilities based on Unlearning Weight

@@ -57,13 +57,13 @@ class Method:
     ],
 )
 def test_text_becomes_a_value_of_the_fields_type(name: str, text: str, value: object) -> None:
-    made = getattr(configured(Method, "ban", {name: text}), name)
+    made = getattr(configured(Method(), "ban", {name: text}), name)
     assert made == value
     assert type(made) is type(value)
 
 
 def test_fields_that_are_not_given_keep_their_defaults() -> None:
-    assert configured(Method, "ban", {"eps": "0.5"}) == Method(eps=0.5)
+    assert configured(Method(), "ban", {"eps": "0.5"}) == Method(eps=0.5)
 
 
 @pytest.mark.parametrize(
@@ -86,22 +86,22 @@ def test_text_of_another_type_is_refused_and_says_what_is_expected(
     name: str, text: str, expected: str
 ) -> None:
     with pytest.raises(SettingError, match=rf"ban\.{name}: .*{expected}"):
-        configured(Method, "ban", {name: text})
+        configured(Method(), "ban", {name: text})
 
 
 def test_an_unknown_field_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(SettingError, match=r"no setting 'restart'\. Did you mean 'restarts'"):
-        configured(Method, "ban", {"restart": "8"})
+        configured(Method(), "ban", {"restart": "8"})
 
 
 def test_a_field_that_is_not_for_users_is_unknown() -> None:
     with pytest.raises(SettingError, match="no setting 'derived'"):
-        configured(Method, "ban", {"derived": "8"})
+        configured(Method(), "ban", {"derived": "8"})
 
 
 def test_a_value_out_of_range_is_a_setting_error() -> None:
     with pytest.raises(SettingError, match="restarts must be at least 1"):
-        configured(Method, "ban", {"restarts": "0"})
+        configured(Method(), "ban", {"restarts": "0"})
 
 
 def test_a_name_near_to_none_lists_all() -> None:

@@ -4,6 +4,7 @@ from backaudit.core.evidence import Failed, NotApplicable
 from backaudit.core.purification import Candidate
 from backaudit.purification.choosing import AUTOMATIC, best_of, evidence
 from backaudit.purifiers import PURIFIERS
+from backaudit.purifiers.in_turn import JOINED
 from tests.audits import BAN, MMBD, calibrated, reading, run_of
 from tests.purifications import FOUND, SILENT, candidate, tried
 
@@ -53,5 +54,7 @@ def test_what_made_no_network_is_never_taken() -> None:
     assert best(NotApplicable("no"), candidate(runs=SILENT), Failed("boom")) == 1
 
 
-def test_auto_knows_the_purifiers_it_tries() -> None:
-    assert set(AUTOMATIC) <= PURIFIERS.keys()
+def test_auto_tries_purifiers_that_can_be_named_each_once() -> None:
+    names = [purifier.rule.name for purifier in AUTOMATIC]
+    assert len(set(names)) == len(names)
+    assert {step for name in names for step in name.split(JOINED)} <= PURIFIERS.keys()

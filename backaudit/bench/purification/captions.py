@@ -12,6 +12,8 @@ from backaudit.core.printable import counted
 from backaudit.core.purification import Result
 from backaudit.purification.splitting import FIT, VALIDATION
 from backaudit.purification.terms import PurifyTerms
+from backaudit.purifiers.in_turn import steps_of
+from backaudit.purifiers.interface import Purifier
 
 
 def captions(plan: Plan, results: Sequence[Record]) -> Iterator[str]:
@@ -27,11 +29,19 @@ def captions(plan: Plan, results: Sequence[Record]) -> Iterator[str]:
         "among those."
     )
     for method in plan.methods:
-        tried = "; ".join(f"{p.rule.name}: {settings_text(p)}" for p in method.purifiers)
+        tried = "; ".join(f"{each.rule.name}: {_settings(each)}" for each in method.purifiers)
         yield f"{tried}." if isinstance(method, Single) else f"{method.name}, of these: {tried}."
     yield from _choices(results)
     nothing = [result for result in results if not is_purified(result)]
     yield from reasons(nothing, "No network, so in no figure")
+
+
+def _settings(purifier: Purifier) -> str:
+    """What is set, with the name of each purifier that runs if there are several."""
+    steps = steps_of(purifier)
+    if len(steps) == 1:
+        return settings_text(purifier)
+    return ", then ".join(f"{step.rule.name} ({settings_text(step)})" for step in steps)
 
 
 def _measured_on(results: Sequence[Record]) -> str:

@@ -214,8 +214,8 @@ class BenchPurifyOptions(BenchOptions):
         option(
             CHECKS,
             "--methods",
-            help="Run only these, as noise-ft,tsbd. auto, which scans and chooses, runs only if it "
-            "is named; --set reaches the purifiers that it tries, too.",
+            help="Run only these, as noise-ft,tsbd+uap-ft. auto, which scans and chooses, runs "
+            "only if it is named; --set reaches the purifiers that it tries, too.",
             show_default="every purifier",
         ),
     ] = None

@@ -13,10 +13,12 @@ from backaudit.bench.trials.selection import Subject
 from backaudit.cli.bench.bench import Bench
 from backaudit.cli.bench.options import BenchPurifyOptions
 from backaudit.cli.exits import ExitCode
-from backaudit.cli.purify.methods import chosen_purifiers
+from backaudit.cli.purify.methods import named_purifier, with_settings
 from backaudit.core.settings import split_names
 from backaudit.purification.choosing import AUTO, AUTOMATIC
 from backaudit.purifiers import PURIFIERS
+
+METHODS = "--methods"
 
 
 def run(options: BenchPurifyOptions) -> ExitCode:
@@ -54,13 +56,10 @@ def chosen_methods(text: str | None, settings: Sequence[str]) -> tuple[Method, .
     Raises:
         SettingError: if a method or a setting is unknown, or a setting's purifier does not run.
     """
-    names = tuple(PURIFIERS)
-    if text is not None:
-        names = split_names(text, "--methods", "every purifier")
-    needed = [name for name in names if name != AUTO]
-    if AUTO in names:
-        needed += [name for name in AUTOMATIC if name in PURIFIERS]
-    purifiers = chosen_purifiers(",".join(needed), settings, "--methods")
-    made = {each.rule.name: each for each in purifiers}
-    tried = tuple(made[name] for name in AUTOMATIC if name in made)
-    return tuple(Automatic(tried) if name == AUTO else Single(made[name]) for name in names)
+    names = tuple(PURIFIERS) if text is None else split_names(text, METHODS, "every purifier")
+    wanted = {name: named_purifier(name, METHODS) for name in names if name != AUTO}
+    tried = AUTOMATIC if AUTO in names else ()
+    made = with_settings((*wanted.values(), *tried), settings, METHODS)
+    singles = {name: Single(purifier) for name, purifier in zip(wanted, made, strict=False)}
+    automatic = Automatic(made[len(wanted) :])
+    return tuple(automatic if name == AUTO else singles[name] for name in names)

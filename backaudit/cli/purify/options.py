@@ -40,7 +40,7 @@ class PurifyOptions:
     Examples:
       backaudit purify model.pt --clean ./samples --output repaired.pt
 
-      backaudit purify model.pt --clean ./samples --output repaired.pt --method tsbd
+      backaudit purify model.pt --clean ./samples --output repaired.pt --method tsbd+uap-ft
 
       backaudit purify model.pt --clean ./samples --output repaired.pt --resume
 
@@ -81,7 +81,8 @@ class PurifyOptions:
             METHOD,
             "--method",
             help="auto, or a purifier, as noise-ft (`backaudit rules` lists them), or several, as "
-            "noise-ft,anp, the best of which is taken. auto scans first and tries what suits.",
+            "noise-ft,anp, the best of which is taken; tsbd+uap-ft is tsbd and then uap-ft on what "
+            "it left. auto scans first and tries what suits.",
         ),
     ] = "auto"
     audit: Annotated[

@@ -11,6 +11,7 @@ from backaudit.bench.tables.means import Mean
 from backaudit.bench.tables.summary import Summary
 from backaudit.bench.trials.auditor import CleanSample
 from backaudit.purifiers import CLP, FT
+from backaudit.purifiers.in_turn import in_turn
 from tests.bench.purification.made import purified, without_network
 
 METHODS = (Single(FT(epochs=5)), Single(CLP()))
@@ -130,6 +131,14 @@ def test_the_caption_says_what_methods_had(summary: Summary) -> None:
     assert "1,000 clean and 900 triggered test images" in notes
     assert "ft: epochs 5 (usually 100)." in notes
     assert "clp: default settings." in notes
+
+
+def test_the_caption_names_each_of_those_that_run_one_after_the_other() -> None:
+    chain = in_turn([FT(epochs=5), CLP()])
+    results = [purified("a", (0.9, 0.9), (1.0, 0.0), method="ft+clp")]
+    made = summarise(results, Plan((Single(chain),), CleanSample()), (), {})
+    notes = " ".join(made.tables[0].notes)
+    assert "ft+clp: ft (epochs 5 (usually 100)), then clp (default settings)." in notes
 
 
 def test_the_caption_says_what_auto_took_and_what_it_would_not_have_written() -> None:

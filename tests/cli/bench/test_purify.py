@@ -98,7 +98,7 @@ def test_auto_is_a_method_among_others_and_shares_their_settings() -> None:
     single, auto = chosen_methods("ft,auto", ["ft.epochs=3", "noise-ft.epochs=4"])
     assert single == Single(FT(epochs=3))
     assert isinstance(auto, Automatic)
-    assert tuple(auto.settings) == AUTOMATIC
+    assert tuple(auto.settings) == tuple(each.rule.name for each in AUTOMATIC)
     assert [auto.settings[name]["epochs"] for name in ("ft", "noise-ft")] == [3, 4]
 
 

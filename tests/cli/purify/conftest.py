@@ -14,7 +14,7 @@ from backaudit.core.suspect import Suspect
 from backaudit.purification.terms import PurifyTerms
 from backaudit.purifiers.interface import Purifier
 from tests.audits import clean_set, suspect
-from tests.purifications import FAKES, purification
+from tests.purifications import FAKES, Repairs, Wrecks, purification
 
 Call = Callable[..., Result]
 
@@ -59,7 +59,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr(run, "load", load)
     monkeypatch.setattr(run, "purify", purify)
     monkeypatch.setattr(methods, "PURIFIERS", FAKES)
-    monkeypatch.setattr(methods, "AUTOMATIC", ("repairs", "wrecks", "not-there"))
+    monkeypatch.setattr(methods, "AUTOMATIC", (Repairs(), Wrecks()))
     return made
 
 
