@@ -17,6 +17,7 @@ from backaudit.core.settings import did_you_mean
 from backaudit.detectors import DETECTORS
 from backaudit.files.rules import FILE_RULES
 from backaudit.purifiers import PURIFIERS
+from backaudit.purifiers.in_turn import JOINED
 from backaudit.screeners import SCREENERS
 
 # A class with a rule, whose docstring is the page: a file rule, or a method of any kind.
@@ -24,9 +25,12 @@ Documented = Any
 
 
 def run(options: RulesOptions) -> ExitCode:
-    """Print the list of rules, or the documentation of one."""
-    page = _list() if options.rule is None else _page(_find(options.rule))
-    print_page(page)
+    """Print the list of rules, or the documentation of one, or of several joined by ``+``."""
+    pages = [_list()]
+    if options.rule is not None:
+        pages = [_page(_find(name)) for name in options.rule.split(JOINED)]
+    for page in pages:
+        print_page(page)
     return ExitCode.NO_EVIDENCE
 
 

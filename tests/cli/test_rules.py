@@ -35,6 +35,14 @@ def test_a_rule_is_found_by_name_or_id(wanted: str) -> None:
     assert "  score = 0.12\n      what it reads, in [0, 1].\n" in result.stdout
 
 
+@pytest.mark.parametrize("wanted", ["tsbd+uap-ft", "BA402+BA410"])
+def test_what_runs_one_after_the_other_has_a_page_each(wanted: str) -> None:
+    result = rules(wanted)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("BA402  tsbd\n")
+    assert result.stdout.index("\nBA410  uap-ft\n") < result.stdout.index("uap-ft.NAME=VALUE")
+
+
 @pytest.mark.parametrize(
     ("wanted", "near"), [("bann", "'ban'"), ("BA109", "'BA10"), ("x", "Known")]
 )
