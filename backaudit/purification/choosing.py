@@ -23,10 +23,10 @@ AUTOMATIC: tuple[Purifier, ...] = (
 )
 """What ``auto`` tries, in this order: first what leaves least, then what costs less accuracy.
 
-On calibration models ``uap-ft`` after ``tsbd`` left less of backdoors than either alone, and
-``tsbd`` less than ``noise-ft``. The order of the others rests on no measurement. The detectors fall
-silent before a trigger does, so that they cannot tell which of two results in which they find
-nothing is the better one.
+On calibration models ``uap-ft`` after ``tsbd`` left less of backdoors than ``tsbd`` alone, and far
+less than ``uap-ft`` alone of one that it does not fit; ``tsbd`` left less than ``noise-ft``. The
+order of the others rests on no measurement. The detectors fall silent before a trigger does, so
+that they cannot tell which of two results in which they find nothing is the better one.
 """
 
 

@@ -82,7 +82,7 @@ def test_a_state_that_knows_nothing_is_better_than_none(monkeypatch: pytest.Monk
 
 def test_the_mean_of_the_last_states_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     # The states 4, 5, ..., 8 count alike; 9 is a fifth of what is left.
-    accuracies = [0.5] * 6 + [0.5]
+    accuracies = [0.5] * 7
     mean = watched(KeepMean(KeepBest(CLEAN, 4, 9)), accuracies, monkeypatch)
     assert mean == (10, pytest.approx(0.8 * 6.0 + 0.2 * 9.0))
 
